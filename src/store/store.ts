@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Logger } from '../kernel/logger.ts';
 import type { Vault } from '../kernel/vault.ts';
+import type { Rules } from '../model/rules.ts';
 import type { EphemeralStore } from './ephemeral.ts';
 import type { Tables } from './postgres/tables.ts';
 
@@ -12,6 +13,7 @@ export interface Store {
   readonly log: Logger;
   /** The issuer identifier, part of every action digest. */
   readonly issuer: string;
+  readonly rules: Rules;
 }
 
 export type Tx = Transaction<Tables>;
