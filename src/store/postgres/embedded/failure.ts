@@ -1,0 +1,56 @@
+export type EmbeddedPostgresFailure =
+  | 'platform_unsupported'
+  | 'binaries_missing'
+  | 'user_missing'
+  | 'directory_unusable'
+  | 'directory_in_use'
+  | 'disk_full'
+  | 'start_failed';
+
+/** The embedded database cannot run. The message says what happened and what to do; it is meant for the operator. */
+export class EmbeddedPostgresError extends Error {
+  readonly code: EmbeddedPostgresFailure;
+
+  constructor(code: EmbeddedPostgresFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'EmbeddedPostgresError';
+    this.code = code;
+  }
+}
+
+interface KnownCause {
+  readonly pattern: RegExp;
+  readonly code: EmbeddedPostgresFailure;
+  readonly next: string;
+}
+
+// PostgreSQL says these only in prose, in English because LC_ALL=C is set for it.
+const KNOWN_CAUSES: readonly KnownCause[] = [
+  {
+    pattern: /No space left on device|ENOSPC|Disk quota exceeded|EDQUOT/,
+    code: 'disk_full',
+    next: 'The disk is full. Free some space and start again; nothing that was acknowledged is lost.',
+  },
+  {
+    pattern: /database files are incompatible with server/,
+    code: 'start_failed',
+    next: 'The data was written by another major version of PostgreSQL. Start the Countersign release that wrote it.',
+  },
+  {
+    pattern: /error while loading shared libraries|Library not loaded|ENOENT/,
+    code: 'binaries_missing',
+    next: 'The bundled PostgreSQL cannot run on this system (it needs glibc). Set `database.url` to a PostgreSQL server.',
+  },
+  {
+    pattern: /Permission denied|EACCES|EPERM|Operation not permitted|EROFS|Read-only file system/,
+    code: 'directory_unusable',
+    next: 'Give the user that runs Countersign the data directory (chown), or choose another with --data-dir.',
+  },
+];
+
+/** Wraps what a PostgreSQL program or a file operation said in an error that tells the operator what to do. */
+export function explainFailure(what: string, output: string, cause?: unknown): EmbeddedPostgresError {
+  const known = KNOWN_CAUSES.find(({ pattern }) => pattern.test(output));
+  const next = known?.next ?? 'The text above is what PostgreSQL reported.';
+  return new EmbeddedPostgresError(known?.code ?? 'start_failed', `${what}:\n${output.trim()}\n${next}`, { cause });
+}

@@ -1,0 +1,8 @@
+/** No statement of ours scans a table: one that takes this long is stuck. */
+export const STATEMENT_TIMEOUT_MS = 10_000;
+export const LOCK_TIMEOUT_MS = 3_000;
+export const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
+/** A caller that waits longer for a connection gets an outage instead of a queue. */
+export const POOL_WAIT_TIMEOUT_MS = 5_000;
+export const POOL_IDLE_TIMEOUT_MS = 30_000;
+export const MIGRATION_LOCK_TIMEOUT_MS = 60_000;
