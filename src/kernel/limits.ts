@@ -16,5 +16,5 @@ export const FETCH_CONNECTIONS_PER_HOST_MAX = 4;
 
 /** What a log line keeps of a value. */
 export const LOG_DEPTH_MAX = 8;
-export const LOG_ITEMS_MAX = 100;
+export const LOG_VALUES_MAX = 1_000;
 export const LOG_TEXT_CHARACTERS_MAX = 4_096;
