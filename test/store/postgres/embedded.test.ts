@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -156,6 +156,14 @@ test('a postmaster.pid that names a stranger does not keep the server from start
   await server.stop();
 });
 
+test('an empty postmaster.pid, left by a full disk, does not keep the server from starting', async () => {
+  await (await startHere()).stop();
+  const pidFile = join(dataDirectory, 'postgres', 'cluster', 'postmaster.pid');
+  await writeFile(pidFile, '');
+  await utimes(pidFile, 0, 0);
+  await (await startHere()).stop();
+});
+
 test('the death of PostgreSQL is reported once; a normal stop is not', async () => {
   const onLost = vi.fn();
   const first = await startHere(onLost);
@@ -178,6 +186,15 @@ test('a data directory with a path too long for a socket, closed to others, work
   expect((await stat(server.connection.socketDirectory)).mode & 0o777).toBe(0o700);
   expect(await ask(server.connection, 'select 1 as value')).toBe(1);
   await server.stop();
+  await rm(server.connection.socketDirectory, { recursive: true });
+});
+
+test('a socket directory that somebody else prepared is refused', async () => {
+  dataDirectory = join(dataDirectory, 'a'.repeat(120));
+  const server = await startHere();
+  await server.stop();
+  await chmod(server.connection.socketDirectory, 0o777);
+  await expect(startHere()).rejects.toMatchObject({ code: 'directory_unusable' });
   await rm(server.connection.socketDirectory, { recursive: true });
 });
 

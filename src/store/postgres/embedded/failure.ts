@@ -1,3 +1,5 @@
+import { QUOTED_LINES_MAX } from './limits.ts';
+
 export type EmbeddedPostgresFailure =
   | 'platform_unsupported'
   | 'binaries_missing'
@@ -27,7 +29,7 @@ interface KnownCause {
 // PostgreSQL says these only in prose, in English because LC_ALL=C is set for it.
 const KNOWN_CAUSES: readonly KnownCause[] = [
   {
-    pattern: /No space left on device|ENOSPC|Disk quota exceeded|EDQUOT/,
+    pattern: /No space left on device|Check free disk space|ENOSPC|Disk quota exceeded|EDQUOT/,
     code: 'disk_full',
     next: 'The disk is full. Free some space and start again; nothing that was acknowledged is lost.',
   },
@@ -52,5 +54,12 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
 export function explainFailure(what: string, output: string, cause?: unknown): EmbeddedPostgresError {
   const known = KNOWN_CAUSES.find(({ pattern }) => pattern.test(output));
   const next = known?.next ?? 'The text above is what PostgreSQL reported.';
-  return new EmbeddedPostgresError(known?.code ?? 'start_failed', `${what}:\n${output.trim()}\n${next}`, { cause });
+  return new EmbeddedPostgresError(known?.code ?? 'start_failed', `${what}:\n${essence(output)}\n${next}`, { cause });
+}
+
+/** The lines that tell what went wrong, without the progress report of initdb around them. */
+function essence(output: string): string {
+  const lines = output.trim().split('\n');
+  const telling = lines.filter((line) => /error|fatal|panic|hint|detail|could not|cannot/i.test(line));
+  return (telling.length > 0 ? telling : lines).slice(-QUOTED_LINES_MAX).join('\n');
 }

@@ -13,3 +13,6 @@ export const SERVER_LOG_BYTES_MAX = 8 * 1024 * 1024;
 export const LOG_TAIL_BYTES = 2_000;
 /** An unfinished first start older than this belongs to a process that died. */
 export const UNFINISHED_CLUSTER_AGE_MS = 10 * 60_000;
+export const QUOTED_LINES_MAX = 12;
+/** PostgreSQL fills a new postmaster.pid within milliseconds: one that stays empty was left by a full disk. */
+export const EMPTY_PID_FILE_AGE_MS = 5_000;

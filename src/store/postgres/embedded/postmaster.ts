@@ -7,6 +7,7 @@ import type { Binaries } from './binaries.ts';
 import { type ClusterPaths, processExists, reachOf, type SocketPlace } from './cluster.ts';
 import { EmbeddedPostgresError } from './failure.ts';
 import {
+  EMPTY_PID_FILE_AGE_MS,
   FAST_STOP_TIMEOUT_MS,
   IMMEDIATE_STOP_TIMEOUT_MS,
   LOG_TAIL_BYTES,
@@ -84,9 +85,10 @@ export function isPostmasterAlive(pid: number): boolean {
  * reboot included. It guards the cluster by its shared memory besides, so setting such a file aside is safe.
  */
 export async function setAsideStalePidFile(cluster: string): Promise<void> {
-  const judged = recordedPostmaster(cluster);
-  if (judged === undefined || isPostmasterAlive(judged)) return;
   const path = join(cluster, 'postmaster.pid');
+  const judged = recordedPostmaster(cluster);
+  if (judged === undefined) return removeIfEmptyForLong(path);
+  if (isPostmasterAlive(judged)) return;
   const aside = `${path}.stale-${process.pid}`;
   try {
     await rename(path, aside);
@@ -97,6 +99,11 @@ export async function setAsideStalePidFile(cluster: string): Promise<void> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
+}
+
+async function removeIfEmptyForLong(path: string): Promise<void> {
+  const status = await stat(path).catch(() => undefined);
+  if (status?.size === 0 && Date.now() - status.mtimeMs > EMPTY_PID_FILE_AGE_MS) await rm(path, { force: true });
 }
 
 /** Fast shutdown: open transactions are rolled back, committed ones are on disk. Bounded; harder means come after it. */
