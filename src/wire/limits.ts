@@ -1,0 +1,17 @@
+/** Texts that arrive in tokens and challenges. */
+export const IDENTIFIER_CHARACTERS_MAX = 256;
+export const URL_CHARACTERS_MAX = 2_048;
+export const SCOPE_CHARACTERS_MAX = 4_096;
+export const REASON_CHARACTERS_MAX = 1_000;
+
+export const AUTHORIZATION_DETAILS_MAX = 16;
+/** Actors in a chain of delegation, the current one counted. */
+export const ACT_DEPTH_MAX = 8;
+
+export const TXN_CHALLENGE_CHARACTERS_MAX = 16 * 1024;
+export const TXN_CHALLENGE_LIFETIME_SECONDS_MAX = 600;
+export const TXN_CHALLENGE_CLOCK_SKEW_SECONDS = 5;
+
+export const DPOP_PROOF_CHARACTERS_MAX = 8 * 1024;
+export const DPOP_PROOF_AGE_SECONDS_MAX = 300;
+export const DPOP_PROOF_AHEAD_SECONDS_MAX = 5;
