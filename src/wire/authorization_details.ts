@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { isId } from '../kernel/ids.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import { AUTHORIZATION_DETAILS_MAX, IDENTIFIER_CHARACTERS_MAX, URL_CHARACTERS_MAX } from './limits.ts';
+import { type Refusal, refusal } from './refusals.ts';
+
+/** Names the task a token is for (RFC 9396): an agent sends it with its request, the token carries it. */
+export const mcpTaskDetail = z.strictObject({
+  type: z.literal('mcp_task'),
+  task_id: z.string().refine((value) => isId('tsk', value), 'not the id of a task'),
+});
+export type McpTaskDetail = z.infer<typeof mcpTaskDetail>;
+
+/** Names one call of one tool by the digest of its action. It describes; only a grant lets the call run. */
+export const mcpToolCallDetail = z.strictObject({
+  type: z.literal('mcp_tool_call'),
+  resource: z.url().max(URL_CHARACTERS_MAX),
+  tool: z.string().min(1).max(IDENTIFIER_CHARACTERS_MAX),
+  action_digest: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'not a SHA-256 in base64url'),
+});
+export type McpToolCallDetail = z.infer<typeof mcpToolCallDetail>;
+
+export const authorizationDetail = z.discriminatedUnion('type', [mcpTaskDetail, mcpToolCallDetail]);
+export type AuthorizationDetail = z.infer<typeof authorizationDetail>;
+
+export const authorizationDetails = z.array(authorizationDetail).max(AUTHORIZATION_DETAILS_MAX);
+
+/** Unknown types and unknown members are refused, as RFC 9396 §5 asks of a server. */
+export function parseAuthorizationDetails(value: unknown): Result<AuthorizationDetail[], Refusal> {
+  const parsed = authorizationDetails.safeParse(value);
+  if (parsed.success) return accepted(parsed.data);
+  const issue = parsed.error.issues[0];
+  const place = issue === undefined || issue.path.length === 0 ? '' : `/${issue.path.map(String).join('/')}`;
+  return refused(
+    refusal('request_invalid', `authorization_details${place} is refused: ${issue?.message ?? 'not understood'}.`),
+  );
+}
