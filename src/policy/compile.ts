@@ -1,0 +1,98 @@
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import { newCedarInstance } from './cedar_instance.ts';
+import type { CompiledPolicy } from './compiled_policy.ts';
+import type { EvaluableSets } from './engine.ts';
+import { combineReads } from './expression.ts';
+import { cedarProblem, type LoadedPolicy, type PolicySet } from './policy_set.ts';
+import type { PolicyProblem } from './problem.ts';
+import { generateSchema, type ServerManifest } from './schema.ts';
+import { smokeTest } from './smoke_test.ts';
+
+/**
+ * Checks a set against the tools of one server, strictly, and tries it out in an instance that is then thrown away.
+ * Takes 50 ms and more: for activation and start-up, not for a call. Policies whose scope names another server are left out.
+ */
+export function compilePolicy(
+  set: PolicySet,
+  server: ServerManifest,
+): Result<CompiledPolicy, readonly PolicyProblem[]> {
+  if (!/^[^\s/]+$/.test(server.name)) {
+    const message = `The tool server is named "${server.name}".`;
+    return refused([{ path: 'tool server', line: 0, message, instead: 'Use a name without spaces and slashes.' }]);
+  }
+  const policies = set.policies.filter((policy) => policy.server === undefined || policy.server === server.name);
+  const { schema, opaque, inputs, projectArguments } = generateSchema(server);
+  const text = (chosen: readonly LoadedPolicy[]) => Object.fromEntries(chosen.map(({ id, text }) => [id, text]));
+  const sets = { schema, full: text(policies), base: text(policies.filter(({ gate }) => gate === undefined)) };
+  const checked = validate(policies, sets);
+  if (!checked.ok) return checked;
+  const compiled: CompiledPolicy = {
+    version: set.version,
+    server: server.name,
+    tools: new Map(server.tools.map(({ definition, risk }) => [definition.name, risk])),
+    sets,
+    gates: new Map(policies.flatMap(({ id, gate }) => (gate === undefined ? [] : [[id, gate] as const]))),
+    reasons: new Map(policies.flatMap(({ id, reason }) => (reason === undefined ? [] : [[id, reason] as const]))),
+    reads: combineReads(policies.map(({ reads }) => reads)),
+    opaque,
+    warnings: [...checked.value, ...unlistedTools(policies, server)],
+    projectArguments,
+  };
+  const failures = smokeTest(compiled, inputs);
+  if (failures.length === 0) return accepted(compiled);
+  return refused(failures.map((failure) => smokeProblem(policies, failure)));
+}
+
+function validate(
+  policies: readonly LoadedPolicy[],
+  sets: EvaluableSets,
+): Result<readonly PolicyProblem[], readonly PolicyProblem[]> {
+  const byId = new Map(policies.map((policy) => [policy.id, policy]));
+  // The text as its author wrote it, so that places are right; the gate's name is a string like the placeholder.
+  const written = Object.fromEntries(policies.map(({ id, source }) => [id, source.text]));
+  const whole = (message: string): PolicyProblem => {
+    const { path = 'policies' } = policies[0]?.source ?? {};
+    return { path, line: 0, message, instead: 'Look for the newest change to the policies or to the tools.' };
+  };
+  try {
+    const answer = newCedarInstance().validate({ schema: sets.schema, policies: { staticPolicies: written } });
+    if (answer.type === 'failure') return refused(answer.errors.map(({ message }) => whole(message)));
+    const problem = ({ policyId, error }: (typeof answer.validationErrors)[number]) =>
+      cedarProblem(byId.get(policyId)!.source, error, policyId);
+    if (answer.validationErrors.length > 0) return refused(answer.validationErrors.map(problem));
+    return accepted(answer.validationWarnings.map(problem));
+  } catch (error) {
+    return refused([whole(`Cedar broke while checking the policies: ${String(error)}.`)]);
+  }
+}
+
+/** A misspelt tool in a gate would leave the real one ungated. */
+function unlistedTools(policies: readonly LoadedPolicy[], server: ServerManifest): PolicyProblem[] {
+  const prefix = `${server.name}/`;
+  const listed = new Set(server.tools.map(({ definition }) => prefix + definition.name));
+  return policies.flatMap(({ id, source, tools }) =>
+    tools
+      .filter((tool) => tool.startsWith(prefix) && !listed.has(tool))
+      .map((tool) => ({
+        path: source.path,
+        line: source.line,
+        policy_id: id,
+        message: `Tool::"${tool}" is not a tool this server lists.`,
+        instead: 'Compare it with the tool list; a misspelt tool is not protected.',
+      })),
+  );
+}
+
+function smokeProblem(
+  policies: readonly LoadedPolicy[],
+  failure: { readonly tool: string; readonly message: string; readonly policies: readonly string[] },
+): PolicyProblem {
+  const culprit = policies.find(({ id }) => failure.policies.includes(id));
+  return {
+    path: culprit?.source.path ?? policies[0]?.source.path ?? 'policies',
+    line: culprit?.source.line ?? 0,
+    ...(culprit === undefined ? {} : { policy_id: culprit.id }),
+    message: `A trial call of "${failure.tool}" could not be evaluated: ${failure.message}.`,
+    instead: 'Guard optional arguments with `context.input has …` and keep conditions short.',
+  };
+}
