@@ -9,6 +9,7 @@ export interface GateView {
   readonly approvers: readonly string[];
   readonly quorum: number;
   readonly approvedBy: readonly string[];
+  readonly isMet: boolean;
 }
 
 export interface DecisionView {
@@ -30,8 +31,18 @@ export interface StepUpView {
   readonly requester: { readonly id: string; readonly name: string };
   readonly agent: { readonly id: string; readonly name: string; readonly owner: string; readonly clientId: string };
   readonly task: { readonly id: string; readonly purpose: string; readonly startedAt: Date; readonly expiresAt: Date };
-  readonly toolServer: { readonly id: string; readonly name: string; readonly resource: string; readonly deployment: string };
-  readonly tool: { readonly name: string; readonly risk: string; readonly title: string | null; readonly description: string };
+  readonly toolServer: {
+    readonly id: string;
+    readonly name: string;
+    readonly resource: string;
+    readonly deployment: string;
+  };
+  readonly tool: {
+    readonly name: string;
+    readonly risk: string;
+    readonly title: string | null;
+    readonly description: string;
+  };
   readonly method: string;
   /** The arguments in full; null after retention destroyed them. */
   readonly arguments: JsonObject | null;
@@ -47,7 +58,12 @@ export interface StepUpView {
   readonly decidedAt: Date | null;
   readonly reason: string | null;
   /** What became of the grant: null before approval. */
-  readonly grant: { readonly expiresAt: Date; readonly uses: number; readonly maxUses: number; readonly revoked: boolean } | null;
+  readonly grant: {
+    readonly expiresAt: Date;
+    readonly uses: number;
+    readonly maxUses: number;
+    readonly revoked: boolean;
+  } | null;
   readonly outcome: { readonly state: 'unknown' | 'done' | 'failed'; readonly redeemedAt: Date } | null;
   /** The same action was carried out before (after the replay window): when and how it ended. */
   readonly earlier: { readonly startedAt: Date; readonly outcome: string } | null;

@@ -19,6 +19,4 @@ export interface Store {
 export type Tx = Transaction<Tables>;
 
 /** Collects what must happen only if the transaction commits: wake-ups, cache entries. Failures there are logged. */
-export interface AfterCommit {
-  (effect: () => Promise<void> | void): void;
-}
+export type AfterCommit = (effect: () => Promise<void> | void) => void;

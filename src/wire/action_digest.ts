@@ -14,8 +14,8 @@ export interface Action {
   /** The MCP method, `tools/call` for tools. */
   readonly method: string;
   readonly name: string;
-  /** From `manifestDigest`: what the tool said of itself when its owner accepted it. */
-  readonly manifest_digest: string;
+  /** From `manifestDigest`: what the tool said of itself when its owner accepted it; null for methods without a tool. */
+  readonly manifest_digest: string | null;
   readonly arguments: JsonObject;
   readonly input_responses: JsonValue;
   /** What references in the arguments pointed to, from the owner's resolver. */

@@ -192,7 +192,7 @@ export interface GrantsTable {
   binding_digest: string;
   gates: Json<readonly string[]>;
   max_uses: number;
-  uses: number;
+  uses: Generated<number>;
   created_at: Stamped;
   expires_at: Date;
   revoked_at: Date | null;
@@ -207,7 +207,7 @@ export interface RedemptionsTable {
   attempt_id: string;
   guard_instance: string;
   redeemed_at: Stamped;
-  outcome: 'unknown' | 'done' | 'failed';
+  outcome: Generated<'unknown' | 'done' | 'failed'>;
   outcome_sealed: Buffer | null;
   outcome_at: Date | null;
 }

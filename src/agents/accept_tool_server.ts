@@ -1,0 +1,127 @@
+import { append } from '../events/append.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { SafeFetch } from '../kernel/safe_fetch.ts';
+import { parseStrictJson } from '../kernel/strict_json.ts';
+import type { Store } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import { CHANNELS } from '../store/wake.ts';
+import type { RiskClass } from '../wire/manifest.ts';
+import { protectedResourceMetadataPath } from '../wire/protected_resource_rfc9728.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import { METADATA_BYTES_MAX } from './limits.ts';
+import { findToolServer, type ToolServer } from './tool_servers.ts';
+
+export interface AcceptToolServer {
+  readonly toolServerId: string;
+  /** The administrator who accepts; becomes the owner of the tool server. */
+  readonly by: string;
+  /** Class per tool name; a tool that is not named keeps the class it was proposed with. */
+  readonly risks: Readonly<Record<string, RiskClass>>;
+  readonly fetch: SafeFetch;
+}
+
+/**
+ * An administrator accepts a registration and all its tools, after proof that the guard controls its address: the
+ * protected-resource metadata there must name our issuer and carry the nonce of this registration (design §3).
+ */
+export async function acceptToolServer(store: Store, input: AcceptToolServer): Promise<Result<ToolServer, Refusal>> {
+  const server = await findToolServer(store, input.toolServerId);
+  if (server === undefined) return refused(refusal('not_found', 'There is no such tool server.'));
+  if (server.state !== 'pending') {
+    return refused(refusal('conflict', `This registration is ${server.state} already. Nothing was changed.`));
+  }
+  const proof = await proveControl(store, server, input.fetch);
+  if (!proof.ok) return proof;
+  return transact(store, async (tx, afterCommit) => {
+    const person = await tx
+      .selectFrom('people')
+      .select('id')
+      .where('id', '=', input.by)
+      .where('state', '=', 'active')
+      .where('is_administrator', '=', true)
+      .executeTakeFirst();
+    if (person === undefined) return refused(refusal('not_allowed', 'Only an administrator can accept a tool server.'));
+    const row = await tx
+      .updateTable('tool_servers')
+      .set({ state: 'active', owner_id: input.by, accepted_at: new Date() })
+      .where('id', '=', server.id)
+      .where('state', '=', 'pending')
+      .returningAll()
+      .executeTakeFirst();
+    if (row === undefined)
+      return refused(refusal('conflict', 'Somebody else decided this registration. Nothing was changed.'));
+    const tools = await tx.selectFrom('tools').select('name').where('tool_server_id', '=', server.id).execute();
+    for (const { name } of tools) {
+      const risk = Object.hasOwn(input.risks, name) ? input.risks[name] : undefined;
+      await tx
+        .updateTable('tools')
+        .set({ state: 'accepted', ...(risk === undefined ? {} : { risk }), updated_at: new Date() })
+        .where('tool_server_id', '=', server.id)
+        .where('name', '=', name)
+        .execute();
+    }
+    await append(store, tx, afterCommit, {
+      kind: 'tool_server.accepted',
+      ids: { tool_server: server.id, person: input.by, tools: tools.length },
+    });
+    afterCommit(() => store.ephemeral.publish(CHANNELS.toolServer(server.id), 'accepted'));
+    return accepted(row);
+  });
+}
+
+export async function rejectToolServer(
+  store: Store,
+  input: { readonly toolServerId: string; readonly by: string },
+): Promise<Result<ToolServer, Refusal>> {
+  return transact(store, async (tx, afterCommit) => {
+    const row = await tx
+      .updateTable('tool_servers')
+      .set({ state: 'rejected' })
+      .where('id', '=', input.toolServerId)
+      .where('state', '=', 'pending')
+      .returningAll()
+      .executeTakeFirst();
+    if (row === undefined)
+      return refused(refusal('conflict', 'This registration is not waiting. Nothing was changed.'));
+    // The name and the address are free again for a registration with another key.
+    await tx
+      .updateTable('tool_servers')
+      .set({ name: `${row.name}~${row.id}`, resource: `${row.resource}#${row.id}` })
+      .where('id', '=', row.id)
+      .execute();
+    await append(store, tx, afterCommit, {
+      kind: 'tool_server.rejected',
+      ids: { tool_server: row.id, person: input.by },
+    });
+    return accepted(row);
+  });
+}
+
+async function proveControl(store: Store, server: ToolServer, fetch: SafeFetch): Promise<Result<true, Refusal>> {
+  const url = new URL(protectedResourceMetadataPath(server.resource), server.resource).href;
+  const failed = (what: string) =>
+    refused(
+      refusal(
+        'conflict',
+        `The address ${server.resource} did not prove that it belongs to this registration: ${what} Start the guard ` +
+          'there and accept again. Nothing was changed.',
+      ),
+    );
+  let body: Buffer;
+  try {
+    const response = await fetch(url, { bytesMax: METADATA_BYTES_MAX });
+    if (response.status !== 200) return failed(`its metadata at ${url} answered ${response.status}.`);
+    body = response.body;
+  } catch {
+    return failed(`its metadata at ${url} could not be read.`);
+  }
+  const parsed = parseStrictJson(body);
+  const metadata = parsed.ok ? parsed.value : null;
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
+    return failed('its metadata is not JSON.');
+  const { authorization_servers: issuers, countersign_registration: nonce } = metadata as Record<string, unknown>;
+  if (!Array.isArray(issuers) || !issuers.includes(store.issuer)) {
+    return failed(`its metadata does not name ${store.issuer} as authorization server.`);
+  }
+  return nonce === server.registration_nonce ? accepted(true) : failed('its metadata carries another registration.');
+}

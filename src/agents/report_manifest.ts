@@ -1,0 +1,171 @@
+import { append } from '../events/append.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { Store, Tx } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import { CHANNELS } from '../store/wake.ts';
+import type { RiskClass } from '../wire/manifest.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import { type ListedTool, readManifest } from './manifest.ts';
+import type { ToolServer } from './tool_servers.ts';
+
+/**
+ * A guard reports the tools its server lists now. Known tools that differ and new tools wait for the owner; nothing that
+ * is accepted changes. A tool that is no longer listed stays accepted: it cannot be called while its server lacks it.
+ */
+export async function reportManifest(
+  store: Store,
+  server: ToolServer,
+  tools: readonly JsonObject[],
+): Promise<Result<{ accepted: number; waiting: string[] }, Refusal>> {
+  const manifest = readManifest(tools);
+  if (!manifest.ok) return manifest;
+  return transact(store, async (tx, afterCommit) => {
+    const known = new Map(
+      (await tx.selectFrom('tools').selectAll().where('tool_server_id', '=', server.id).forUpdate().execute()).map(
+        (tool) => [tool.name, tool],
+      ),
+    );
+    const waiting: string[] = [];
+    let changed = 0;
+    for (const tool of manifest.value) {
+      const row = known.get(tool.name);
+      if (row?.state === 'accepted' && row.digest === tool.digest) {
+        if (row.proposed_digest !== null) await clearProposal(tx, server.id, tool.name);
+        continue;
+      }
+      waiting.push(tool.name);
+      if (row === undefined || row.state !== 'accepted') changed += await proposeNew(tx, server.id, tool, row?.digest);
+      else if (row.proposed_digest !== tool.digest) changed += await proposeChange(tx, server.id, tool);
+    }
+    if (changed > 0) {
+      await append(store, tx, afterCommit, {
+        kind: 'tool_server.tools_changed',
+        ids: { tool_server: server.id, tools: changed },
+      });
+    }
+    return accepted({ accepted: manifest.value.length - waiting.length, waiting });
+  });
+}
+
+async function clearProposal(tx: Tx, serverId: string, name: string): Promise<void> {
+  await tx
+    .updateTable('tools')
+    .set({ proposed_definition: null, proposed_digest: null, proposed_risk: null })
+    .where('tool_server_id', '=', serverId)
+    .where('name', '=', name)
+    .execute();
+}
+
+async function proposeNew(tx: Tx, serverId: string, tool: ListedTool, before: string | undefined): Promise<number> {
+  if (before === tool.digest) return 0;
+  const definition = JSON.stringify(tool.definition);
+  await tx
+    .insertInto('tools')
+    .values({
+      tool_server_id: serverId,
+      name: tool.name,
+      state: 'proposed',
+      definition,
+      digest: tool.digest,
+      risk: 'critical',
+      proposed_definition: null,
+      proposed_digest: null,
+      proposed_risk: null,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['tool_server_id', 'name']).doUpdateSet({ state: 'proposed', definition, digest: tool.digest }),
+    )
+    .execute();
+  return 1;
+}
+
+async function proposeChange(tx: Tx, serverId: string, tool: ListedTool): Promise<number> {
+  await tx
+    .updateTable('tools')
+    .set({ proposed_definition: JSON.stringify(tool.definition), proposed_digest: tool.digest })
+    .where('tool_server_id', '=', serverId)
+    .where('name', '=', tool.name)
+    .execute();
+  return 1;
+}
+
+/** The owner, or an administrator, accepts waiting tools as they are now reported. */
+export async function acceptToolChanges(
+  store: Store,
+  input: {
+    readonly toolServerId: string;
+    readonly by: string;
+    readonly tools: readonly string[];
+    readonly risks: Readonly<Record<string, RiskClass>>;
+    /** The digests the person saw, by tool name: a tool that changed again meanwhile is not accepted. */
+    readonly digests: Readonly<Record<string, string>>;
+  },
+): Promise<Result<{ accepted: number }, Refusal>> {
+  return transact(store, async (tx, afterCommit) => {
+    const allowed = await tx
+      .selectFrom('people')
+      .innerJoin('tool_servers', (join) => join.on('tool_servers.id', '=', input.toolServerId))
+      .select('people.id')
+      .where('people.id', '=', input.by)
+      .where('people.state', '=', 'active')
+      .where((or) =>
+        or.or([or('people.is_administrator', '=', true), or('tool_servers.owner_id', '=', or.ref('people.id'))]),
+      )
+      .executeTakeFirst();
+    if (allowed === undefined) {
+      return refused(
+        refusal('not_allowed', 'Only the owner of the tool server or an administrator can accept its tools.'),
+      );
+    }
+    for (const name of input.tools) {
+      const row = await tx
+        .selectFrom('tools')
+        .selectAll()
+        .where('tool_server_id', '=', input.toolServerId)
+        .where('name', '=', name)
+        .forUpdate()
+        .executeTakeFirst();
+      const digest = row?.proposed_digest ?? row?.digest;
+      if (row === undefined || digest !== input.digests[name]) {
+        throw new StaleToolError(name);
+      }
+      const risk = Object.hasOwn(input.risks, name) ? input.risks[name]! : row.risk;
+      await tx
+        .updateTable('tools')
+        .set({
+          state: 'accepted',
+          definition: JSON.stringify(row.proposed_definition ?? row.definition),
+          digest,
+          risk,
+          proposed_definition: null,
+          proposed_digest: null,
+          proposed_risk: null,
+          updated_at: new Date(),
+        })
+        .where('tool_server_id', '=', input.toolServerId)
+        .where('name', '=', name)
+        .execute();
+    }
+    await append(store, tx, afterCommit, {
+      kind: 'tool_server.tools_accepted',
+      ids: { tool_server: input.toolServerId, person: input.by, tools: input.tools.length },
+    });
+    afterCommit(() => store.ephemeral.publish(CHANNELS.toolServer(input.toolServerId), 'tools'));
+    return accepted({ accepted: input.tools.length });
+  }).catch((error: unknown) => {
+    if (!(error instanceof StaleToolError)) throw error;
+    return refused(
+      refusal('page_outdated', `The tool "${error.tool}" changed again since the page was shown. Nothing was changed.`),
+    );
+  });
+}
+
+/** Rolls the transaction back: all tools of one acceptance are accepted together or none. */
+class StaleToolError extends Error {
+  readonly tool: string;
+  constructor(tool: string) {
+    super(`the tool ${tool} changed since it was shown`);
+    this.tool = tool;
+  }
+}

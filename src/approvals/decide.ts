@@ -1,0 +1,253 @@
+import { sql } from 'kysely';
+import { append } from '../events/append.ts';
+import { newId } from '../kernel/ids.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import { mayVoteFor, needsPasskey } from '../model/eligibility.ts';
+import type { SignedIn } from '../model/person.ts';
+import type { Requirements } from '../model/requirements.ts';
+import { tally, type Vote } from '../model/step_up.ts';
+import type { AfterCommit, Store, Tx } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import type { StepUpState } from '../wire/guard_api.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import { lockAncestors } from './ancestors.ts';
+import { loadChain, loadVoter } from './chain.ts';
+import { readDecisionToken } from './decision_token.ts';
+import { REASON_LENGTH_MAX } from './limits.ts';
+import { cacheApproved, type StepUpRow, statusOf, wakeStepUp } from './status.ts';
+import { viewStepUp } from './view.ts';
+
+export interface Decide {
+  readonly stepUpId: string;
+  readonly signedIn: SignedIn;
+  readonly decision: 'approve' | 'deny';
+  /** For the agent to read; null for none. */
+  readonly reason: string | null;
+  /** From the form of the page the person read (`issueDecisionToken`). */
+  readonly token: string;
+  /** A passkey with user verification, confirmed for exactly this decision; null if none was asked for. */
+  readonly confirmation: { readonly amr: readonly string[] } | null;
+}
+
+/**
+ * One person's approve or deny. In one transaction: lock the ancestors, lock the step-up, check that it is undecided and
+ * what was shown, that this person may decide now, insert the vote, recount every vote by currently eligible people,
+ * move the state, make the grant. Of parallel decisions the first to commit wins; the others are told who decided.
+ */
+export async function decide(store: Store, input: Decide): Promise<Result<{ state: StepUpState }, Refusal>> {
+  const reason = input.reason?.trim() || null;
+  if (reason !== null && reason.length > REASON_LENGTH_MAX) {
+    return refused(refusal('request_invalid', `A reason may have ${REASON_LENGTH_MAX} characters at most.`));
+  }
+  const shown = await viewStepUp(store, { stepUpId: input.stepUpId, personId: input.signedIn.person.id });
+  if (!shown.ok) return shown;
+  const token = readDecisionToken(store, {
+    token: input.token,
+    sessionIdHash: input.signedIn.sessionIdHash,
+    view: shown.value,
+    now: new Date(),
+  });
+  return transact(store, async (tx, afterCommit) => {
+    const ancestors = await lockAncestors(tx, input.stepUpId);
+    const row = await tx
+      .selectFrom('step_ups')
+      .selectAll()
+      .select(sql<boolean>`expires_at > clock_timestamp()`.as('is_running'))
+      .where('id', '=', input.stepUpId)
+      .forUpdate()
+      .executeTakeFirst();
+    if (row === undefined) return refused(refusal('not_found', 'There is no such request.'));
+    const undecided = await checkUndecided(tx, row, row.is_running);
+    if (!undecided.ok) return undecided;
+    if (token.kind === 'outdated') {
+      return refused(refusal('page_outdated', 'The page you decided on is not the current one.'));
+    }
+    if (!ancestors.ok) return ancestors;
+    const requirements = row.requirements as unknown as Requirements;
+    const allowed = await checkVoter(store, tx, row, requirements, input, token.shownSecondsAgo);
+    if (!allowed.ok) return allowed;
+    return castVote(store, tx, afterCommit, { row, requirements, input, reason, viewDigest: shown.value.viewDigest });
+  });
+}
+
+async function checkUndecided(tx: Tx, row: StepUpRow, isRunning: boolean): Promise<Result<true, Refusal>> {
+  if (row.state === 'open' && isRunning) return accepted(true);
+  if (row.state === 'registered') return refused(refusal('not_found', 'This request is not open yet.'));
+  if (row.state === 'withdrawn') return refused(refusal('already_decided', row.reason ?? 'The request was withdrawn.'));
+  if (row.state === 'expired' || row.state === 'open') {
+    return refused(
+      refusal(
+        'already_decided',
+        `The time to decide ended at ${row.expires_at.toISOString()}. That counts as a denial.`,
+      ),
+    );
+  }
+  const last = await tx
+    .selectFrom('decisions')
+    .innerJoin('people', 'people.id', 'decisions.person_id')
+    .select(['people.display_name', 'decisions.decision', 'decisions.decided_at'])
+    .where('step_up_id', '=', row.id)
+    .orderBy('decided_at', 'desc')
+    .limit(1)
+    .executeTakeFirstOrThrow();
+  const verb = row.state === 'approved' ? 'approved' : 'denied';
+  return refused(
+    refusal('already_decided', `${last.display_name} ${verb} this at ${last.decided_at.toISOString()}.`, {
+      decided_by: last.display_name,
+      state: row.state,
+    }),
+  );
+}
+
+async function checkVoter(
+  store: Store,
+  tx: Tx,
+  row: StepUpRow,
+  requirements: Requirements,
+  input: Decide,
+  shownSecondsAgo: number,
+): Promise<Result<true, Refusal>> {
+  const { id } = input.signedIn.person;
+  const chain = await loadChain(tx, row);
+  const voter = await loadVoter(tx, id);
+  const { singleOperator, criticalDwellSeconds } = store.rules;
+  if (voter === undefined || !requirements.gates.some((gate) => mayVoteFor(gate, voter, chain, singleOperator))) {
+    return refused(refusal('not_an_approver', 'The policy does not name you as an approver of this call.'));
+  }
+  const voted = await tx
+    .selectFrom('decisions')
+    .select('decision')
+    .where('step_up_id', '=', row.id)
+    .where('revision', '=', row.revision)
+    .where('person_id', '=', id)
+    .executeTakeFirst();
+  if (voted !== undefined) {
+    return refused(refusal('already_decided', 'You decided this already; it waits for others.'));
+  }
+  if (input.decision === 'approve' && needsPasskey(requirements, id, chain, singleOperator)) {
+    if (!input.confirmation?.amr.includes('user')) {
+      return refused(refusal('passkey_required', 'Approving this needs your passkey.'));
+    }
+  }
+  if (input.decision === 'approve' && requirements.tier === 'critical' && shownSecondsAgo < criticalDwellSeconds) {
+    return refused(
+      refusal(
+        'decided_too_fast',
+        `A critical call can be approved ${criticalDwellSeconds} seconds after it was shown.`,
+      ),
+    );
+  }
+  return accepted(true);
+}
+
+interface Cast {
+  readonly row: StepUpRow;
+  readonly requirements: Requirements;
+  readonly input: Decide;
+  readonly reason: string | null;
+  readonly viewDigest: string;
+}
+
+async function castVote(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  { row, requirements, input, reason, viewDigest }: Cast,
+): Promise<Result<{ state: StepUpState }, Refusal>> {
+  const { person, amr } = input.signedIn;
+  const decisionId = newId('dec');
+  await tx
+    .insertInto('decisions')
+    .values({
+      id: decisionId,
+      step_up_id: row.id,
+      revision: row.revision,
+      person_id: person.id,
+      decision: input.decision,
+      binding_digest: row.binding_digest,
+      view_digest: viewDigest,
+      reason,
+      amr: JSON.stringify(input.confirmation?.amr ?? amr),
+    })
+    .execute();
+  await append(store, tx, afterCommit, {
+    kind: 'decision.made',
+    ids: {
+      decision: decisionId,
+      step_up: row.id,
+      person: person.id,
+      verdict: input.decision,
+      binding_digest: row.binding_digest,
+      view_digest: viewDigest,
+    },
+    ...(reason === null ? {} : { personal: { reason } }),
+  });
+  const chain = await loadChain(tx, row);
+  const result = tally(requirements, await loadVotes(tx, row), chain, store.rules.singleOperator);
+  if (result.state === 'open') {
+    afterCommit(() => wakeStepUp(store, row.id));
+    return accepted({ state: 'open' as const });
+  }
+  const decided = await tx
+    .updateTable('step_ups')
+    .set({ state: result.state, reason, decided_at: sql<Date>`clock_timestamp()` })
+    .where('id', '=', row.id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  await append(store, tx, afterCommit, {
+    kind: `step_up.${result.state}`,
+    ids: { step_up: row.id, task: row.task_id },
+  });
+  if (result.state === 'approved') await makeGrant(store, tx, afterCommit, decided, requirements, result.gates);
+  afterCommit(() => wakeStepUp(store, row.id));
+  return accepted({ state: result.state });
+}
+
+/** Every vote on this revision, with the eligibility its voter has now: offboarding voids unredeemed votes. */
+export async function loadVotes(tx: Tx, row: StepUpRow): Promise<Vote[]> {
+  const rows = await tx
+    .selectFrom('decisions')
+    .innerJoin('people', 'people.id', 'decisions.person_id')
+    .select(['people.id', 'people.state', 'people.is_administrator', 'decisions.decision'])
+    .where('step_up_id', '=', row.id)
+    .where('revision', '=', row.revision)
+    .execute();
+  return rows.map(({ id, state, is_administrator, decision }) => ({
+    voter: { id, isActive: state === 'active', isAdministrator: is_administrator },
+    decision,
+  }));
+}
+
+async function makeGrant(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  row: StepUpRow,
+  requirements: Requirements,
+  gates: readonly string[],
+): Promise<void> {
+  const grant = await tx
+    .insertInto('grants')
+    .values({
+      id: newId('gra'),
+      step_up_id: row.id,
+      binding_digest: row.binding_digest,
+      gates: JSON.stringify(gates),
+      max_uses: requirements.max_uses,
+      expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${requirements.ttl_seconds})`,
+      revoked_at: null,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+  await append(store, tx, afterCommit, {
+    kind: 'grant.made',
+    ids: {
+      grant: grant.id,
+      step_up: row.id,
+      binding_digest: row.binding_digest,
+      max_uses: grant.max_uses,
+      expires_at: grant.expires_at.toISOString(),
+    },
+  });
+  afterCommit(() => cacheApproved(store, statusOf(store, row), grant.expires_at));
+}

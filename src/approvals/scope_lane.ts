@@ -1,0 +1,78 @@
+import { sql } from 'kysely';
+import type { Store } from '../store/store.ts';
+import type { StepUpState } from '../wire/guard_api.ts';
+import { stepUpIds } from '../wire/scopes.ts';
+
+/** After this the challenge counts as failed: the client did not come back to `/authorize` with the scope. */
+const CHALLENGE_OUTSTANDING_MS = 120_000;
+
+export interface ScopeStepUp {
+  readonly stepUpId: string;
+  readonly taskId: string;
+  readonly requesterId: string;
+  readonly state: StepUpState;
+}
+
+/**
+ * The one step-up a scope string can carry: open or approved and unused, of this client, and of this person once they
+ * are signed in. Spent, dead, foreign and unknown ids are ignored silently (design §5).
+ */
+export async function liveStepUpForScope(
+  store: Store,
+  input: { readonly scope: string; readonly clientId: string; readonly personId?: string },
+): Promise<ScopeStepUp | null> {
+  const ids = stepUpIds(input.scope);
+  if (ids.length === 0) return null;
+  let query = store.db
+    .selectFrom('step_ups as s')
+    .leftJoin('grants as g', 'g.step_up_id', 's.id')
+    .select(['s.id as stepUpId', 's.task_id as taskId', 's.requester_id as requesterId', 's.state'])
+    .where('s.id', 'in', ids.slice(-20))
+    .where('s.client_id', '=', input.clientId)
+    .where(
+      sql<boolean>`(s.state = 'open' and s.expires_at > clock_timestamp())
+        or (s.state = 'approved' and g.revoked_at is null and g.uses < g.max_uses and g.expires_at > clock_timestamp())`,
+    );
+  if (input.personId !== undefined) query = query.where('s.requester_id', '=', input.personId);
+  const row = await query.orderBy('s.created_at', 'desc').limit(1).executeTakeFirst();
+  return row ?? null;
+}
+
+const outstandingKey = (clientId: string, personId: string) => `scope-challenge:${clientId}:${personId}`;
+
+/**
+ * Whether to challenge this client by scope now: never after it failed once, and one at a time per client and person
+ * (parallel browser trips break real clients). Reserves the trip when it answers true.
+ */
+export async function reserveScopeChallenge(
+  store: Store,
+  input: { readonly clientId: string; readonly personId: string; readonly stepUpId: string },
+): Promise<boolean> {
+  const lane = await store.db
+    .selectFrom('client_lanes')
+    .select('scope_lane')
+    .where('client_id', '=', input.clientId)
+    .executeTakeFirst();
+  if (lane?.scope_lane === 'fails') return false;
+  const key = outstandingKey(input.clientId, input.personId);
+  const isReserved = await store.ephemeral.putIfAbsent(key, input.stepUpId, CHALLENGE_OUTSTANDING_MS);
+  if (isReserved || lane?.scope_lane === 'works') return isReserved;
+  // A client that was challenged and called again without coming to /authorize does not follow challenges.
+  if ((await store.ephemeral.get(key)) === input.stepUpId) await recordScopeLane(store, input.clientId, 'fails');
+  return false;
+}
+
+/** Records what this client did with a challenge; `works` also ends the trip, so that the next one may start. */
+export async function recordScopeLane(
+  store: Store,
+  clientId: string,
+  lane: 'works' | 'fails',
+  personId?: string,
+): Promise<void> {
+  await store.db
+    .insertInto('client_lanes')
+    .values({ client_id: clientId, scope_lane: lane })
+    .onConflict((conflict) => conflict.column('client_id').doUpdateSet({ scope_lane: lane, updated_at: new Date() }))
+    .execute();
+  if (personId !== undefined) await store.ephemeral.delete(outstandingKey(clientId, personId));
+}

@@ -1,0 +1,46 @@
+import type { Selectable } from 'kysely';
+import type { StepUpsTable } from '../store/postgres/tables.ts';
+import type { Store, Tx } from '../store/store.ts';
+import { CHANNELS } from '../store/wake.ts';
+import type { StepUpStatus } from '../wire/guard_api.ts';
+
+export type StepUpRow = Selectable<StepUpsTable>;
+
+/** What guards and pages are told of a step-up. The address carries an id only; opening it needs a signed-in person. */
+export function statusOf(store: Store, row: Pick<StepUpRow, 'id' | 'state' | 'reason' | 'expires_at'>): StepUpStatus {
+  return {
+    step_up_id: row.id,
+    state: row.state,
+    reason: row.reason,
+    expires_at: row.expires_at.toISOString(),
+    approval_url: `${store.issuer}/step-ups/${row.id}`,
+  };
+}
+
+export async function findStepUp(db: Tx | Store['db'], id: string): Promise<StepUpRow | undefined> {
+  return db.selectFrom('step_ups').selectAll().where('id', '=', id).executeTakeFirst();
+}
+
+const cacheKey = (stepUpId: string) => `grant:${stepUpId}`;
+
+/**
+ * Caches a positive answer for polls, for as long as the grant lives. It never authorizes a run: redeeming asks
+ * PostgreSQL (invariant 1), so a forged or outlived entry costs one refused redemption.
+ */
+export async function cacheApproved(store: Store, status: StepUpStatus, grantExpiresAt: Date): Promise<void> {
+  const ttlMs = grantExpiresAt.getTime() - Date.now();
+  await store.ephemeral.put(cacheKey(status.step_up_id), JSON.stringify(status), ttlMs);
+}
+
+export async function cachedStatus(store: Store, stepUpId: string): Promise<StepUpStatus | undefined> {
+  const text = await store.ephemeral.get(cacheKey(stepUpId));
+  return text === undefined ? undefined : (JSON.parse(text) as StepUpStatus);
+}
+
+export async function forgetCached(store: Store, stepUpId: string): Promise<void> {
+  await store.ephemeral.delete(cacheKey(stepUpId));
+}
+
+export async function wakeStepUp(store: Store, stepUpId: string): Promise<void> {
+  await store.ephemeral.publish(CHANNELS.stepUp(stepUpId), 'changed');
+}

@@ -1,0 +1,86 @@
+import type { Gate, Requirements } from './requirements.ts';
+
+export interface Voter {
+  readonly id: string;
+  readonly isActive: boolean;
+  readonly isAdministrator: boolean;
+}
+
+/** The people who act in the chain of a call: nobody among them decides about it (invariant 6). */
+export interface Chain {
+  readonly requesterId: string;
+  readonly agentOwnerId: string;
+  readonly toolServerOwnerId: string | null;
+}
+
+/**
+ * Whether this person may vote for this gate. The task's own requester may only where the gate names `requester`; the
+ * agent's owner only as that requester. In single-operator mode the one administrator may vote anywhere, once.
+ */
+export function mayVoteFor(gate: Gate, voter: Voter, chain: Chain, singleOperator: boolean): boolean {
+  if (!voter.isActive) return false;
+  if (singleOperator && voter.isAdministrator) return true;
+  if (voter.id === chain.requesterId) return gate.approvers.includes('requester');
+  if (voter.id === chain.agentOwnerId) return false;
+  return gate.approvers.some((approver) => {
+    if (approver === 'administrators') return voter.isAdministrator;
+    if (approver === 'owner') return voter.id === chain.toolServerOwnerId;
+    return approver === `person:${voter.id}`;
+  });
+}
+
+/** Deciding about one's own agent or errand: this needs proof that the person, not the agent, is at the keyboard. */
+export function isSelfApproval(voterId: string, chain: Chain): boolean {
+  return voterId === chain.requesterId || voterId === chain.agentOwnerId;
+}
+
+/** A passkey with user verification is asked for by tier, and always for self-approval, except with a single operator. */
+export function needsPasskey(
+  requirements: Requirements,
+  voterId: string,
+  chain: Chain,
+  singleOperator: boolean,
+): boolean {
+  if (singleOperator) return false;
+  return requirements.tier !== 'standard' || isSelfApproval(voterId, chain);
+}
+
+/**
+ * The gates that these voters meet together. Each quorum counts on its own and a person counts once over all gates, so
+ * this assigns people to places (augmenting paths); a gate is met when all its places are taken.
+ */
+export function gatesMet(
+  gates: readonly Gate[],
+  voters: readonly Voter[],
+  chain: Chain,
+  singleOperator: boolean,
+): ReadonlySet<string> {
+  const places = gates.flatMap((gate) => Array.from({ length: gate.quorum }, () => gate));
+  const taken = new Map<number, Voter>();
+  const seat = (voter: Voter, tried: Set<number>): boolean => {
+    for (const [place, gate] of places.entries()) {
+      if (tried.has(place) || !mayVoteFor(gate, voter, chain, singleOperator)) continue;
+      tried.add(place);
+      const sitting = taken.get(place);
+      if (sitting === undefined || seat(sitting, tried)) {
+        taken.set(place, voter);
+        return true;
+      }
+    }
+    return false;
+  };
+  const distinct = new Map(voters.map((voter) => [voter.id, voter]));
+  for (const voter of distinct.values()) seat(voter, new Set());
+  const open = new Set(places.flatMap((gate, place) => (taken.has(place) ? [] : [gate.name])));
+  return new Set(gates.map((gate) => gate.name).filter((name) => !open.has(name)));
+}
+
+/** Whether everyone who could vote would be enough: if not, asking is pointless and the call is refused at once. */
+export function canEverBeMet(
+  gates: readonly Gate[],
+  people: readonly Voter[],
+  chain: Chain,
+  singleOperator: boolean,
+): boolean {
+  return gatesMet(gates, people, chain, singleOperator).size === gates.length;
+}
