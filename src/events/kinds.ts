@@ -27,9 +27,8 @@ export const EVENT_KINDS = {
   'tool_server.accepted': 'A tool server was accepted',
   'tool_server.rejected': 'A tool server was rejected',
   'tool_server.suspended': 'A tool server was suspended',
-  'tool.changed': 'A tool differs from what was accepted',
-  'tool.accepted': 'A tool was accepted',
-  'tool.removed': 'A tool is no longer offered',
+  'tool_server.tools_changed': 'Tools of a tool server differ from what was accepted',
+  'tool_server.tools_accepted': 'Changed tools of a tool server were accepted',
   // Tasks and tokens
   'consent.given': 'A person let an agent work for them',
   'consent.refused': 'A person did not let an agent work for them',
