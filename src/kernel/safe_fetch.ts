@@ -23,6 +23,8 @@ export interface SafeFetchInit {
   readonly method?: 'GET' | 'POST';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** For this document instead of the client's own limit. */
+  readonly bytesMax?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -78,7 +80,11 @@ export function createSafeFetch(options: SafeFetchOptions = {}): SafeFetch {
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = init.signal === undefined ? timeout : AbortSignal.any([timeout, init.signal]);
     try {
-      return await send(url, init, { dispatcher: isAllowed ? open : guarded, signal, bytesMax });
+      return await send(url, init, {
+        dispatcher: isAllowed ? open : guarded,
+        signal,
+        bytesMax: init.bytesMax ?? bytesMax,
+      });
     } catch (error) {
       throw asSafeFetchError(error, timeout);
     }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import { AUTHORIZATION_DETAILS_MAX, IDENTIFIER_CHARACTERS_MAX, URL_CHARACTERS_MAX } from './limits.ts';
+import { AUTHORIZATION_DETAILS_MAX, URL_CHARACTERS_MAX } from './limits.ts';
 import { type Refusal, refusal } from './refusals.ts';
 
 /** Names the task a token is for (RFC 9396): an agent sends it with its request, the token carries it. */
@@ -15,7 +15,8 @@ export type McpTaskDetail = z.infer<typeof mcpTaskDetail>;
 export const mcpToolCallDetail = z.strictObject({
   type: z.literal('mcp_tool_call'),
   resource: z.url().max(URL_CHARACTERS_MAX),
-  tool: z.string().min(1).max(IDENTIFIER_CHARACTERS_MAX),
+  /** Or, for other methods, the name of the prompt or the address of the resource. */
+  tool: z.string().min(1).max(URL_CHARACTERS_MAX),
   action_digest: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'not a SHA-256 in base64url'),
 });
 export type McpToolCallDetail = z.infer<typeof mcpToolCallDetail>;

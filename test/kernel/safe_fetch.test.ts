@@ -203,6 +203,7 @@ describe('what comes back is bounded', () => {
     const options = { allowedHosts: [host], bytesMax: 1_000 };
     expect((await createSafeFetch(options)(`http://${host}/1000`)).body).toHaveLength(1_000);
     expect(await refusal(`http://${host}/1001`, options)).toBe('too_large');
+    expect((await createSafeFetch(options)(`http://${host}/1001`, { bytesMax: 1_001 })).body).toHaveLength(1_001);
   });
 
   test('T46 a compressed body is refused: it could unpack to anything', async () => {
