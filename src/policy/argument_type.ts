@@ -11,8 +11,6 @@ export type ArgumentType =
 export interface RecordType {
   readonly kind: 'record';
   readonly attributes: ReadonlyMap<string, ArgumentType>;
-  /** The schema says that members it does not name are welcome. Saying nothing is not saying so. */
-  readonly isOpen: boolean;
 }
 
 /** Member names that Cedar's JSON would take for a value of its own, or JavaScript for a prototype. */
@@ -51,9 +49,7 @@ export function recordType(schema: JsonObject, root: JsonObject, depth: number):
     const isReserved = RESERVED_NAMES.includes(name);
     attributes.set(name, isReserved ? opaque('its name is reserved') : argumentType(property, root, depth + 1));
   }
-  const { additionalProperties, patternProperties } = schema;
-  const isOpen = additionalProperties === true || isObject(additionalProperties) || isObject(patternProperties);
-  return { kind: 'record', attributes, isOpen };
+  return { kind: 'record', attributes };
 }
 
 /** A text that is equal for equal types, opaque members left out as they are in the Cedar schema. */

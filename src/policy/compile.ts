@@ -1,7 +1,6 @@
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import { newCedarInstance } from './cedar_instance.ts';
 import type { CompiledPolicy } from './compiled_policy.ts';
-import type { EvaluableSets } from './engine.ts';
+import { type EvaluableSets, PolicyEngine } from './engine.ts';
 import { combineReads } from './expression.ts';
 import { cedarProblem, type LoadedPolicy, type PolicySet } from './policy_set.ts';
 import type { PolicyProblem } from './problem.ts';
@@ -10,7 +9,7 @@ import { smokeTest } from './smoke_test.ts';
 
 /**
  * Checks a set against the tools of one server, strictly, and tries it out in an instance that is then thrown away.
- * Takes 50 ms and more: for activation and start-up, not for a call. Policies whose scope names another server are left out.
+ * Takes 100 ms and more: for activation and start-up, not for a call. Policies whose scope names another server are left out.
  */
 export function compilePolicy(
   set: PolicySet,
@@ -24,12 +23,13 @@ export function compilePolicy(
   const { schema, opaque, inputs, projectArguments } = generateSchema(server);
   const text = (chosen: readonly LoadedPolicy[]) => Object.fromEntries(chosen.map(({ id, text }) => [id, text]));
   const sets = { schema, full: text(policies), base: text(policies.filter(({ gate }) => gate === undefined)) };
-  const checked = validate(policies, sets);
+  const trialEngine = new PolicyEngine();
+  const checked = validate(trialEngine, policies, sets);
   if (!checked.ok) return checked;
   const compiled: CompiledPolicy = {
     version: set.version,
     server: server.name,
-    tools: new Map(server.tools.map(({ definition, risk }) => [definition.name, risk])),
+    tools: new Map(server.tools.map((tool) => [tool.definition.name, tool])),
     sets,
     gates: new Map(policies.flatMap(({ id, gate }) => (gate === undefined ? [] : [[id, gate] as const]))),
     reasons: new Map(policies.flatMap(({ id, reason }) => (reason === undefined ? [] : [[id, reason] as const]))),
@@ -38,12 +38,13 @@ export function compilePolicy(
     warnings: [...checked.value, ...unlistedTools(policies, server)],
     projectArguments,
   };
-  const failures = smokeTest(compiled, inputs);
+  const failures = smokeTest(trialEngine, { server, sets, inputs });
   if (failures.length === 0) return accepted(compiled);
   return refused(failures.map((failure) => smokeProblem(policies, failure)));
 }
 
 function validate(
+  engine: PolicyEngine,
   policies: readonly LoadedPolicy[],
   sets: EvaluableSets,
 ): Result<readonly PolicyProblem[], readonly PolicyProblem[]> {
@@ -54,16 +55,12 @@ function validate(
     const { path = 'policies' } = policies[0]?.source ?? {};
     return { path, line: 0, message, instead: 'Look for the newest change to the policies or to the tools.' };
   };
-  try {
-    const answer = newCedarInstance().validate({ schema: sets.schema, policies: { staticPolicies: written } });
-    if (answer.type === 'failure') return refused(answer.errors.map(({ message }) => whole(message)));
-    const problem = ({ policyId, error }: (typeof answer.validationErrors)[number]) =>
-      cedarProblem(byId.get(policyId)!.source, error, policyId);
-    if (answer.validationErrors.length > 0) return refused(answer.validationErrors.map(problem));
-    return accepted(answer.validationWarnings.map(problem));
-  } catch (error) {
-    return refused([whole(`Cedar broke while checking the policies: ${String(error)}.`)]);
-  }
+  const answer = engine.validate(sets.schema, written);
+  if (answer.type === 'failure') return refused(answer.errors.map(({ message }) => whole(message)));
+  const problem = ({ policyId, error }: (typeof answer.validationErrors)[number]) =>
+    cedarProblem(byId.get(policyId)!.source, error, policyId);
+  if (answer.validationErrors.length > 0) return refused(answer.validationErrors.map(problem));
+  return accepted(answer.validationWarnings.map(problem));
 }
 
 /** A misspelt tool in a gate would leave the real one ungated. */

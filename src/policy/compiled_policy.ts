@@ -1,18 +1,18 @@
 import type { JsonObject } from '../kernel/json.ts';
 import type { Result } from '../kernel/result.ts';
-import type { RiskClass } from '../wire/manifest.ts';
 import type { EvaluableSets } from './engine.ts';
 import type { Reads } from './expression.ts';
 import type { PolicyProblem } from './problem.ts';
-import type { ArgumentProblem, ProjectedArguments } from './project_arguments.ts';
+import type { ArgumentProblem, CedarRecord } from './project_arguments.ts';
 import type { Gate } from './requirements.ts';
-import type { OpaqueArgument } from './schema.ts';
+import type { OpaqueArgument, ServerManifest } from './schema.ts';
 
 /** A policy set made ready for one tool server. */
 export interface CompiledPolicy {
   readonly version: string;
   readonly server: string;
-  readonly tools: ReadonlyMap<string, RiskClass>;
+  /** By name. */
+  readonly tools: ReadonlyMap<string, ServerManifest['tools'][number]>;
   readonly sets: EvaluableSets;
   /** By policy id. */
   readonly gates: ReadonlyMap<string, Gate>;
@@ -22,5 +22,5 @@ export interface CompiledPolicy {
   readonly opaque: readonly OpaqueArgument[];
   /** Allowed, but probably not meant: a policy that never applies, a tool that is not listed. */
   readonly warnings: readonly PolicyProblem[];
-  projectArguments(tool: string, args: JsonObject): Result<ProjectedArguments, ArgumentProblem>;
+  projectArguments(tool: string, args: JsonObject): Result<CedarRecord, ArgumentProblem>;
 }

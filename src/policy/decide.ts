@@ -1,9 +1,8 @@
-import type { RiskClass } from '../wire/manifest.ts';
 import type { RefusalCode } from '../wire/refusals.ts';
+import { undeclaredArguments } from '../wire/undeclared_arguments.ts';
 import { type CallRequest, type CedarQuestion, cedarQuestion } from './call_request.ts';
 import type { CompiledPolicy } from './compiled_policy.ts';
 import type { Evaluation, PolicyEngine } from './engine.ts';
-import type { ProjectedArguments } from './project_arguments.ts';
 import { combineGates, type Requirements } from './requirements.ts';
 
 interface Decided {
@@ -30,16 +29,11 @@ export type Decision = Permit | StepUp | Deny;
  * that nobody could permit is thus a denial and never bothers a person. Whatever is unknown or fails is a denial.
  */
 export function decideCall(engine: PolicyEngine, policy: CompiledPolicy, request: CallRequest): Decision {
-  const prepared = prepare(policy, request);
-  if ('kind' in prepared) return prepared;
-  const { question, undeclared } = prepared;
+  const question = prepare(policy, request);
+  if ('kind' in question) return question;
   const full = engine.evaluate(policy.sets, 'full', question);
-  if (full.kind === 'allowed') {
-    const isGated = request.approvals.length > 0;
-    return isGated && undeclared.length > 0
-      ? undeclaredArguments(policy, undeclared)
-      : permit(policy, full.determining);
-  }
+  if (full.kind === 'allowed')
+    return (isApproved(request) && refuseUndeclared(policy, request)) || permit(policy, full);
   if (full.kind !== 'not_allowed') return couldNotDecide(policy, full);
   const base = engine.evaluate(policy.sets, 'base', question);
   if (base.kind === 'not_allowed') return denied(policy, base.determining);
@@ -47,59 +41,65 @@ export function decideCall(engine: PolicyEngine, policy: CompiledPolicy, request
   const gates = full.determining.map((id) => policy.gates.get(id));
   const known = gates.filter((gate) => gate !== undefined);
   if (known.length === 0 || known.length < gates.length) return denied(policy, full.determining);
-  if (undeclared.length > 0) return undeclaredArguments(policy, undeclared);
-  const requirements = combineGates(known);
-  return { kind: 'step_up', requirements, policy_version: policy.version, determining: full.determining };
+  return refuseUndeclared(policy, request) ?? stepUp(policy, full, combineGates(known));
 }
 
 /** What no policy can change is settled before Cedar is asked. */
-function prepare(
-  policy: CompiledPolicy,
-  request: CallRequest,
-): Deny | { question: CedarQuestion; undeclared: readonly string[] } {
+function prepare(policy: CompiledPolicy, request: CallRequest): Deny | CedarQuestion {
   if (request.server !== policy.server) {
     return deny(policy, 'policy_unavailable', 'The policy at hand is not the one of this tool server.');
   }
   switch (request.action) {
     case 'read':
     case 'prompt':
-      return { question: cedarQuestion(request, 'critical', {}, policy.reads), undeclared: [] };
-    case 'call': {
-      const risk = policy.tools.get(request.target);
-      if (risk === undefined) return deny(policy, 'tool_unknown', 'This tool server lists no such tool.');
-      if (!request.task.tools.includes(request.target)) {
-        return deny(policy, 'tool_not_in_task', 'The task does not include this tool.');
-      }
-      return prepareCall(policy, request, risk);
-    }
+      return cedarQuestion(request, 'critical', {}, policy.reads);
+    case 'call':
+      return prepareCall(policy, request);
     default:
       return deny(policy, 'method_not_allowed', 'No policy speaks about this kind of request.');
   }
 }
 
-function prepareCall(
-  policy: CompiledPolicy,
-  request: CallRequest,
-  risk: RiskClass,
-): Deny | ({ question: CedarQuestion } & ProjectedArguments) {
-  const projected = policy.projectArguments(request.target, request.arguments);
-  if (!projected.ok) return deny(policy, 'policy_denied', projected.refusal.message);
-  return { question: cedarQuestion(request, risk, projected.value.input, policy.reads), ...projected.value };
+function prepareCall(policy: CompiledPolicy, request: CallRequest): Deny | CedarQuestion {
+  const tool = policy.tools.get(request.target);
+  if (tool === undefined) return deny(policy, 'tool_unknown', 'This tool server lists no such tool.');
+  if (!request.task.tools.includes(request.target)) {
+    return deny(policy, 'tool_not_in_task', 'The task does not include this tool.');
+  }
+  const input = policy.projectArguments(request.target, request.arguments);
+  if (!input.ok) return deny(policy, 'policy_denied', input.refusal.message);
+  return cedarQuestion(request, tool.risk, input.value, policy.reads);
 }
 
-function permit(policy: CompiledPolicy, determining: readonly string[]): Permit {
+function isApproved(request: CallRequest): boolean {
+  return request.approvals.length > 0;
+}
+
+/** A person approves what the schema lets them understand; a gated call may carry nothing else (design §3). */
+function refuseUndeclared(policy: CompiledPolicy, request: CallRequest): Deny | undefined {
+  const schema = policy.tools.get(request.target)?.definition.inputSchema;
+  const pointers =
+    request.action === 'call' && schema !== undefined ? undeclaredArguments(schema, request.arguments) : [];
+  if (pointers.length === 0) return undefined;
+  const list = pointers.map((pointer) => JSON.stringify(pointer)).join(', ');
+  return deny(policy, 'arguments_undeclared', `The schema of the tool does not declare ${list}.`);
+}
+
+type Allowed = Extract<Evaluation, { readonly kind: 'allowed' }>;
+type NotAllowed = Extract<Evaluation, { readonly kind: 'not_allowed' }>;
+
+function permit(policy: CompiledPolicy, { determining }: Allowed): Permit {
   return { kind: 'permit', policy_version: policy.version, determining };
+}
+
+function stepUp(policy: CompiledPolicy, { determining }: NotAllowed, requirements: Requirements): StepUp {
+  return { kind: 'step_up', policy_version: policy.version, determining, requirements };
 }
 
 function denied(policy: CompiledPolicy, determining: readonly string[]): Deny {
   const reasons = determining.map((id) => policy.reasons.get(id) ?? `Policy "${id}" forbids it.`);
   const message = determining.length === 0 ? 'No policy permits this.' : reasons.join(' ');
   return deny(policy, 'policy_denied', message, determining);
-}
-
-function undeclaredArguments(policy: CompiledPolicy, pointers: readonly string[]): Deny {
-  const list = pointers.map((pointer) => JSON.stringify(pointer)).join(', ');
-  return deny(policy, 'arguments_undeclared', `The schema of the tool does not declare ${list}.`);
 }
 
 function couldNotDecide(

@@ -1,4 +1,4 @@
-import type { SchemaJson } from '@cedar-policy/cedar-wasm/nodejs';
+import type { SchemaJson, ValidationAnswer } from '@cedar-policy/cedar-wasm/nodejs';
 import type { CedarQuestion } from './call_request.ts';
 import { type Cedar, newCedarInstance } from './cedar_instance.ts';
 import { ENGINE_SLOTS_MAX } from './limits.ts';
@@ -56,11 +56,30 @@ export class PolicyEngine {
       }
       return { kind: decision === 'allow' ? 'allowed' : 'not_allowed', determining: [...diagnostics.reason].sort() };
     } catch (error) {
-      this.#traps += 1;
-      this.#cedar = undefined;
-      this.#slots.clear();
-      return { kind: 'unavailable', message: `Cedar broke: ${String(error)}` };
+      return { kind: 'unavailable', message: this.#discardInstance(error) };
     }
+  }
+
+  /** Strict validation, which lets no policy through that could miss an attribute at run time. */
+  validate(schema: SchemaJson<string>, policies: Readonly<Record<string, string>>): ValidationAnswer {
+    try {
+      this.#cedar ??= newCedarInstance();
+      return this.#cedar.validate({ schema, policies: { staticPolicies: { ...policies } } });
+    } catch (error) {
+      const message = this.#discardInstance(error);
+      return {
+        type: 'failure',
+        errors: [{ message, help: null, code: null, url: null, severity: null }],
+        warnings: [],
+      };
+    }
+  }
+
+  #discardInstance(error: unknown): string {
+    this.#traps += 1;
+    this.#cedar = undefined;
+    this.#slots.clear();
+    return `Cedar broke: ${String(error)}`;
   }
 
   #slotOf(sets: EvaluableSets, cedar: Cedar): number {

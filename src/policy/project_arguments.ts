@@ -7,13 +7,6 @@ import { ARGUMENTS_DEPTH_MAX, DECIMAL_ABSOLUTE_MAX, DECIMAL_FRACTION_DIGITS } fr
 
 export type CedarRecord = Record<string, CedarValueJson>;
 
-export interface ProjectedArguments {
-  /** What policies see as `context.input`. */
-  readonly input: CedarRecord;
-  /** JSON pointers to members that the schema of the tool does not declare. A gated call may have none. */
-  readonly undeclared: readonly string[];
-}
-
 export interface ArgumentProblem {
   readonly pointer: string;
   readonly message: string;
@@ -21,44 +14,31 @@ export interface ArgumentProblem {
 
 type Path = readonly (string | number)[];
 
-/** Puts the arguments of a call into the types of the schema; what a policy cannot read exactly is refused, not bent. */
-export function projectOnto(type: RecordType, args: JsonObject): Result<ProjectedArguments, ArgumentProblem> {
+/**
+ * What policies see of the arguments of a call, as `context.input`: the declared ones, in the types of the schema. What
+ * they could not read exactly is refused, not bent.
+ */
+export function projectOnto(type: RecordType, args: JsonObject): Result<CedarRecord, ArgumentProblem> {
   const reserved = findReserved(args, []);
-  if (reserved !== undefined) return refused(reserved);
-  const undeclared: string[] = [];
-  const record = projectRecord(type, args, [], undeclared);
-  return record.ok ? accepted({ input: record.value, undeclared }) : record;
+  return reserved === undefined ? projectRecord(type, args, []) : refused(reserved);
 }
 
-function projectRecord(
-  type: RecordType,
-  value: JsonObject,
-  path: Path,
-  undeclared: string[],
-): Result<CedarRecord, ArgumentProblem> {
+function projectRecord(type: RecordType, value: JsonObject, path: Path): Result<CedarRecord, ArgumentProblem> {
   const record: CedarRecord = {};
   for (const [name, member] of Object.entries(value)) {
     const at = [...path, name];
     const memberType = type.attributes.get(name);
-    if (memberType === undefined) {
-      if (!type.isOpen) undeclared.push(jsonPointer(at));
-      continue;
-    }
-    // Null is absence here, as it is to `has`.
-    if (memberType.kind === 'opaque' || member === undefined || member === null) continue;
-    const projected = projectValue(memberType, member, at, undeclared);
+    if (memberType === undefined || memberType.kind === 'opaque') continue;
+    // Null is absence here: Cedar has no such value, and `has` answers for both.
+    if (member === undefined || member === null) continue;
+    const projected = projectValue(memberType, member, at);
     if (!projected.ok) return projected;
     record[name] = projected.value;
   }
   return accepted(record);
 }
 
-function projectValue(
-  type: ArgumentType,
-  value: JsonValue,
-  path: Path,
-  undeclared: string[],
-): Result<CedarValueJson, ArgumentProblem> {
+function projectValue(type: ArgumentType, value: JsonValue, path: Path): Result<CedarValueJson, ArgumentProblem> {
   switch (type.kind) {
     case 'string':
       return typeof value === 'string' ? accepted(value) : mismatch(path, 'a string');
@@ -69,9 +49,9 @@ function projectValue(
     case 'decimal':
       return typeof value === 'number' ? decimal(value, path) : mismatch(path, 'a number');
     case 'set':
-      return Array.isArray(value) ? projectSet(type.element, value, path, undeclared) : mismatch(path, 'a list');
+      return Array.isArray(value) ? projectSet(type.element, value, path) : mismatch(path, 'a list');
     case 'record':
-      return isObject(value) ? projectRecord(type, value, path, undeclared) : mismatch(path, 'an object');
+      return isObject(value) ? projectRecord(type, value, path) : mismatch(path, 'an object');
     case 'opaque':
       throw new TypeError('An opaque argument has no Cedar value.');
   }
@@ -81,11 +61,10 @@ function projectSet(
   element: ArgumentType,
   values: readonly JsonValue[],
   path: Path,
-  undeclared: string[],
 ): Result<CedarValueJson, ArgumentProblem> {
   const set: CedarValueJson[] = [];
   for (const [index, value] of values.entries()) {
-    const projected = projectValue(element, value, [...path, index], undeclared);
+    const projected = projectValue(element, value, [...path, index]);
     if (!projected.ok) return projected;
     set.push(projected.value);
   }

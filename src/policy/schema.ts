@@ -5,7 +5,7 @@ import type { Result } from '../kernel/result.ts';
 import type { RiskClass, ToolDefinition } from '../wire/manifest.ts';
 import { type ArgumentType, opaque, type RecordType, recordType, typeFingerprint } from './argument_type.ts';
 import { SCHEMA_ATTRIBUTES_MAX } from './limits.ts';
-import { type ArgumentProblem, type ProjectedArguments, projectOnto } from './project_arguments.ts';
+import { type ArgumentProblem, type CedarRecord, projectOnto } from './project_arguments.ts';
 
 /** A tool server as its owner accepted it: the pinned tools and the class that the owner, and nobody else, gave each. */
 export interface ServerManifest {
@@ -25,10 +25,10 @@ export interface ServerSchema {
   readonly opaque: readonly OpaqueArgument[];
   /** The arguments of every tool as policies see them: an example value can be made from these. */
   readonly inputs: ReadonlyMap<string, RecordType>;
-  projectArguments(tool: string, args: JsonObject): Result<ProjectedArguments, ArgumentProblem>;
+  projectArguments(tool: string, args: JsonObject): Result<CedarRecord, ArgumentProblem>;
 }
 
-const EMPTY: RecordType = { kind: 'record', attributes: new Map(), isOpen: false };
+const EMPTY: RecordType = { kind: 'record', attributes: new Map() };
 
 /**
  * The Cedar schema of one tool server. `context.input` is the union of the arguments of its tools, each optional, so that
@@ -38,7 +38,7 @@ export function generateSchema(server: ServerManifest): ServerSchema {
   const inputs = withoutConflicts(server);
   const union = new Map([...inputs.values()].flatMap((input) => [...input.attributes]));
   return {
-    schema: cedarSchema({ kind: 'record', attributes: union, isOpen: false }),
+    schema: cedarSchema({ kind: 'record', attributes: union }),
     opaque: [...inputs].flatMap(([tool, input]) => opaqueArguments(tool, input, [])),
     inputs,
     projectArguments: (tool, args) => projectOnto(inputs.get(tool) ?? EMPTY, args),

@@ -1,9 +1,15 @@
 import type { CedarValueJson } from '@cedar-policy/cedar-wasm/nodejs';
 import type { ArgumentType, RecordType } from './argument_type.ts';
 import { type CallRequest, cedarQuestion } from './call_request.ts';
-import type { CompiledPolicy } from './compiled_policy.ts';
-import { PolicyEngine } from './engine.ts';
+import type { EvaluableSets, PolicyEngine } from './engine.ts';
 import type { CedarRecord } from './project_arguments.ts';
+import type { ServerManifest } from './schema.ts';
+
+interface Trial {
+  readonly server: ServerManifest;
+  readonly sets: EvaluableSets;
+  readonly inputs: ReadonlyMap<string, RecordType>;
+}
 
 export interface SmokeFailure {
   readonly tool: string;
@@ -15,40 +21,31 @@ export interface SmokeFailure {
 const UNKNOWN_TOOL = 'countersign-unknown-tool';
 
 /**
- * Evaluates each tool and one that does not exist, with every argument and with none, in an engine of its own. Validation
- * does not find a condition that breaks Cedar when it is evaluated; this does, before a real call meets it.
+ * Evaluates each tool with every argument, one tool that does not exist, a resource and a prompt. Validation does not find
+ * a condition that breaks Cedar when it is evaluated; this does, before a real call meets it. The engine may be lost.
+ * Only the full set is asked: Cedar evaluates policies one by one, and the base set holds no others.
  */
-export function smokeTest(policy: CompiledPolicy, inputs: ReadonlyMap<string, RecordType>): readonly SmokeFailure[] {
-  const engine = new PolicyEngine();
-  const failures: SmokeFailure[] = [];
-  const attempt = (request: CallRequest, input: CedarRecord) => {
-    const question = cedarQuestion(request, policy.tools.get(request.target) ?? 'critical', input);
-    for (const which of ['full', 'base'] as const) {
-      const result = engine.evaluate(policy.sets, which, question);
-      if (result.kind === 'allowed' || result.kind === 'not_allowed') continue;
-      const policies = result.kind === 'failed' ? result.determining : [];
-      failures.push({ tool: request.target, message: result.message, policies });
-    }
-  };
-  const tools = [...policy.tools.keys(), UNKNOWN_TOOL];
-  for (const tool of tools) {
-    const input = inputs.get(tool);
-    attempt(trialRequest(policy.server, 'call', tool, tools), {});
-    if (input !== undefined) attempt(trialRequest(policy.server, 'call', tool, tools), sampleRecord(input));
-    // Each failure may cost an instance; the first few say enough.
-    if (failures.length > 0) return failures;
+export function smokeTest(engine: PolicyEngine, { server, sets, inputs }: Trial): readonly SmokeFailure[] {
+  const risks = new Map(server.tools.map(({ definition, risk }) => [definition.name, risk]));
+  const requests = [
+    ...[...risks.keys(), UNKNOWN_TOOL].map((tool) => trialRequest(server.name, 'call', tool)),
+    trialRequest(server.name, 'read', 'trial:resource'),
+    trialRequest(server.name, 'prompt', 'trial'),
+  ];
+  for (const request of requests) {
+    const type = request.action === 'call' ? inputs.get(request.target) : undefined;
+    const input = type === undefined ? {} : sampleRecord(type);
+    const question = cedarQuestion(request, risks.get(request.target) ?? 'critical', input);
+    const result = engine.evaluate(sets, 'full', question);
+    if (result.kind === 'allowed' || result.kind === 'not_allowed') continue;
+    // Every further failure could cost another instance; the first says enough.
+    const policies = result.kind === 'failed' ? result.determining : [];
+    return [{ tool: request.target, message: result.message, policies }];
   }
-  attempt(trialRequest(policy.server, 'read', 'trial:resource', tools), {});
-  attempt(trialRequest(policy.server, 'prompt', 'trial', tools), {});
-  return failures;
+  return [];
 }
 
-function trialRequest(
-  server: string,
-  action: CallRequest['action'],
-  target: string,
-  tools: readonly string[],
-): CallRequest {
+function trialRequest(server: string, action: CallRequest['action'], target: string): CallRequest {
   const person = { id: 'trial', groups: [], is_administrator: false };
   return {
     action,
@@ -57,7 +54,7 @@ function trialRequest(
     arguments: {},
     agent: { id: 'trial', name: 'trial', kind: 'service', owner: person },
     requester: person,
-    task: { id: 'trial', purpose_code: '', tools, depth: 0 },
+    task: { id: 'trial', purpose_code: '', tools: [target], depth: 0 },
     approvals: [],
     amr: [],
   };
