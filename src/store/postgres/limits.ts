@@ -6,3 +6,7 @@ export const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
 export const POOL_WAIT_TIMEOUT_MS = 5_000;
 export const POOL_IDLE_TIMEOUT_MS = 30_000;
 export const MIGRATION_LOCK_TIMEOUT_MS = 60_000;
+/** How long saves for a revoked grant are refused; one that was under way when it was revoked arrives long before. */
+export const REVOKED_GRANT_SECONDS = 2 * 86_400;
+/** Rows of a kind that one round of pruning deletes. */
+export const PRUNE_ROWS_MAX = 1_000;
