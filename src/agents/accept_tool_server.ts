@@ -6,9 +6,8 @@ import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { CHANNELS } from '../store/wake.ts';
 import type { RiskClass } from '../wire/manifest.ts';
-import { protectedResourceMetadataPath } from '../wire/protected_resource_rfc9728.ts';
+import { protectedResourceMetadataUrl } from '../wire/protected_resource_rfc9728.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { METADATA_BYTES_MAX } from './limits.ts';
 import { findToolServer, type ToolServer } from './tool_servers.ts';
 
 export interface AcceptToolServer {
@@ -98,7 +97,7 @@ export async function rejectToolServer(
 }
 
 async function proveControl(store: Store, server: ToolServer, fetch: SafeFetch): Promise<Result<true, Refusal>> {
-  const url = new URL(protectedResourceMetadataPath(server.resource), server.resource).href;
+  const url = protectedResourceMetadataUrl(server.resource);
   const failed = (what: string) =>
     refused(
       refusal(
@@ -109,7 +108,7 @@ async function proveControl(store: Store, server: ToolServer, fetch: SafeFetch):
     );
   let body: Buffer;
   try {
-    const response = await fetch(url, { bytesMax: METADATA_BYTES_MAX });
+    const response = await fetch(url);
     if (response.status !== 200) return failed(`its metadata at ${url} answered ${response.status}.`);
     body = response.body;
   } catch {

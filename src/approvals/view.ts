@@ -45,7 +45,7 @@ export async function viewStepUp(
     const action = openAction(store, row);
     const base = {
       ...names,
-      ...describeAction(row, action),
+      ...describeAction(action),
       id: row.id,
       revision: row.revision,
       state,
@@ -95,7 +95,7 @@ function digestOfView(view: Base): string {
   return sha256Base64url('countersign-view/1', '\0', canonicalJson(shown as unknown as JsonObject));
 }
 
-function describeAction(row: StepUpRow, action: Action | null) {
+function describeAction(action: Action | null) {
   return {
     method: action?.method ?? 'tools/call',
     arguments: action?.arguments ?? null,

@@ -50,6 +50,7 @@ export const EVENT_KINDS = {
   'grant.made': 'A grant was made',
   'grant.redeemed': 'A grant was redeemed',
   'grant.revoked': 'A grant was revoked',
+  'grant.refused': 'A guard tried to use a grant that was not there, used or expired',
   'outcome.recorded': 'The outcome of a call was recorded',
   'call.permitted': 'A call was permitted by policy',
   'call.denied': 'A call was denied',

@@ -1,0 +1,174 @@
+import type { PolicyBook } from '../agents/policy_book.ts';
+import type { ToolServer } from '../agents/tool_servers.ts';
+import { type BindingState, findByBinding } from '../approvals/find_by_binding.ts';
+import { registerStepUp } from '../approvals/register.ts';
+import { reserveScopeChallenge } from '../approvals/scope_lane.ts';
+import { type StepUpRow, statusOf } from '../approvals/status.ts';
+import { append } from '../events/append.ts';
+import { canonicalJson } from '../kernel/canonical_json.ts';
+import type { StepUp } from '../policy/decide.ts';
+import type { Store } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import type { AccessTokenClaims } from '../wire/claims.ts';
+import type { EvaluateAnswer, EvaluateRequest } from '../wire/guard_api.ts';
+import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
+import { BASE_SCOPE } from '../wire/scopes.ts';
+import { type DescribedCall, decideOnCall, describeCall } from './decide_call.ts';
+import { GATED_ARGUMENTS_BYTES_MAX } from './limits.ts';
+import { type CallChain, loadCallChain } from './principal.ts';
+
+export interface AuthorizeCall {
+  readonly server: ToolServer;
+  /** Of the caller's verified token. */
+  readonly claims: AccessTokenClaims;
+  readonly action: EvaluateRequest['action'];
+  readonly guardInstance: string;
+}
+
+/** Decides one message for a guard: permit, deny, replay, approved (redeem it) or step-up (wait for people). */
+export async function authorizeCall(store: Store, book: PolicyBook, input: AuthorizeCall): Promise<EvaluateAnswer> {
+  const { server } = input;
+  if (server.state !== 'active') {
+    return deny(null, refusal('tool_server_inactive', `The tool server is ${server.state}.`));
+  }
+  const chain = await loadCallChain(store, input.claims);
+  if (!chain.ok) return deny(null, chain.refusal);
+  const call = describeCall(store, server, chain.value, input.action);
+  if (!call.ok) return deny(chain.value, call.refusal);
+  const policy = await book.compiledFor(store, server);
+  const decision = decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals: [] });
+  const risk = policy.ok ? policy.value.compiled.tools.get(input.action.name) : undefined;
+  switch (decision.kind) {
+    case 'permit':
+      await recordCall(store, 'call.permitted', server, chain.value, call.value, {
+        policy_version: decision.policy_version,
+      });
+      return { decision: 'permit', principal: chain.value.principal };
+    case 'deny':
+      await recordCall(store, 'call.denied', server, chain.value, call.value, {
+        policy_version: decision.policy_version,
+        code: decision.code,
+      });
+      return deny(chain.value, refusal(decision.code, decision.message));
+    case 'step_up':
+      return gate(store, input, { chain: chain.value, call: call.value, decision, risk: risk ?? 'read' });
+  }
+}
+
+function deny(chain: CallChain | null, refused: Refusal): EvaluateAnswer {
+  return {
+    decision: 'deny',
+    principal: chain?.principal ?? null,
+    refusal: refusalBody(refused) as Extract<EvaluateAnswer, { decision: 'deny' }>['refusal'],
+  };
+}
+
+interface Gated {
+  readonly chain: CallChain;
+  readonly call: DescribedCall;
+  readonly decision: StepUp;
+  readonly risk: string;
+}
+
+/** The guard's order (design §3): denied, executed, approved, open; a new step-up only if none of them. */
+async function gate(
+  store: Store,
+  input: AuthorizeCall,
+  { chain, call, decision, risk }: Gated,
+): Promise<EvaluateAnswer> {
+  const { principal } = chain;
+  if (Buffer.byteLength(canonicalJson(call.action.arguments)) > GATED_ARGUMENTS_BYTES_MAX) {
+    return deny(chain, refusal('arguments_too_large', 'The arguments of this call are larger than 64 KiB.'));
+  }
+  const known = await findByBinding(store, call.bindingDigest);
+  switch (known.kind) {
+    case 'denied':
+      return deny(chain, denial(store, known.stepUp));
+    case 'executed':
+      return replay(chain, known);
+    case 'approved':
+      return { decision: 'approved', principal, step_up: statusOf(store, known.stepUp) };
+    case 'undecided':
+      return pending(store, chain, known.stepUp, decision);
+    case 'none': {
+      const registered = await registerStepUp(store, {
+        ...call,
+        requesterId: principal.requester,
+        agentId: principal.agent,
+        taskId: principal.task,
+        delegationId: principal.delegation,
+        clientId: principal.client_id,
+        toolServerId: input.server.id,
+        risk,
+        policyVersion: decision.policy_version,
+        requirements: decision.requirements,
+        guardInstance: input.guardInstance,
+      });
+      return registered.ok ? pending(store, chain, registered.value, decision) : deny(chain, registered.refusal);
+    }
+  }
+}
+
+/** A person's refusal in the words the agent gets, with the reason if one was given. */
+export function denial(store: Store, stepUp: StepUpRow): Refusal {
+  const because = stepUp.reason === null ? '' : ` Reason: ${stepUp.reason}`;
+  return refusal('step_up_denied', `A person refused this call.${because}`, {
+    step_up_id: stepUp.id,
+    reason: stepUp.reason,
+    approval_url: statusOf(store, stepUp).approval_url,
+  });
+}
+
+function replay(chain: CallChain, known: Extract<BindingState, { kind: 'executed' }>): EvaluateAnswer {
+  return {
+    decision: 'replay',
+    principal: chain.principal,
+    redeemed_at: known.redeemedAt.toISOString(),
+    outcome: known.outcome,
+    result: known.result as Record<string, unknown> | null,
+  };
+}
+
+async function pending(store: Store, chain: CallChain, stepUp: StepUpRow, decision: StepUp): Promise<EvaluateAnswer> {
+  const allowed =
+    chain.agent.kind === 'interactive' &&
+    (await reserveScopeChallenge(store, {
+      clientId: chain.principal.client_id,
+      personId: chain.principal.requester,
+      stepUpId: stepUp.id,
+    }));
+  return {
+    decision: 'step_up',
+    principal: chain.principal,
+    step_up: statusOf(store, stepUp),
+    txn: stepUp.state === 'registered' ? stepUp.txn : null,
+    why: decision.requirements.gates.map((found) => found.why),
+    scope_challenge: { allowed, base_scope: BASE_SCOPE },
+  };
+}
+
+async function recordCall(
+  store: Store,
+  kind: 'call.permitted' | 'call.denied',
+  server: ToolServer,
+  chain: CallChain,
+  call: DescribedCall,
+  more: Readonly<Record<string, string>>,
+): Promise<void> {
+  const { requester, agent, task } = chain.principal;
+  await transact(store, (tx, afterCommit) =>
+    append(store, tx, afterCommit, {
+      kind,
+      ids: {
+        tool_server: server.id,
+        method: call.action.method,
+        name: call.action.method === 'tools/call' ? call.action.name : null,
+        action_digest: call.actionDigest,
+        requester,
+        agent,
+        task,
+        ...more,
+      },
+    }),
+  );
+}

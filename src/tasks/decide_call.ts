@@ -1,0 +1,110 @@
+import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
+import type { ToolServer } from '../agents/tool_servers.ts';
+import type { JsonObject, JsonValue } from '../kernel/json.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import { type Decision, decideCall } from '../policy/decide.ts';
+import type { Store } from '../store/store.ts';
+import { type Action, actionDigest, bindingDigest } from '../wire/action_digest.ts';
+import type { EvaluateRequest } from '../wire/guard_api.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import type { CallChain } from './principal.ts';
+
+const ACTION_OF_METHOD = {
+  'tools/call': 'call',
+  'resources/read': 'read',
+  'resources/subscribe': 'read',
+  'prompts/get': 'prompt',
+  'completion/complete': 'prompt',
+} as const;
+
+export interface DescribedCall {
+  readonly action: Action;
+  readonly actionDigest: string;
+  readonly bindingDigest: string;
+}
+
+/**
+ * The call as both sides must see it: issuer, resource and deployment from our record of the guard, the rest as the
+ * guard described it. A guard whose own digest differs means other bytes, and is refused.
+ */
+export function describeCall(
+  store: Store,
+  server: ToolServer,
+  chain: CallChain,
+  described: EvaluateRequest['action'],
+): Result<DescribedCall, Refusal> {
+  const action: Action = {
+    issuer: store.issuer,
+    resource: server.resource,
+    deployment: server.deployment,
+    method: described.method,
+    name: described.name,
+    manifest_digest: described.manifest_digest,
+    arguments: described.arguments as JsonObject,
+    input_responses: (described.input_responses ?? null) as JsonValue,
+    facts: described.facts as JsonObject,
+  };
+  const digest = actionDigest(action);
+  if (digest !== described.action_digest) {
+    return refused(
+      refusal(
+        'request_invalid',
+        'The action digest does not match the action. Guard and server must mean the same deployment.',
+      ),
+    );
+  }
+  const { requester, delegation, agent, task } = chain.principal;
+  const binding = bindingDigest({ action_digest: digest, requester, delegation, agent, task });
+  return accepted({ action, actionDigest: digest, bindingDigest: binding });
+}
+
+/**
+ * What the policy in force says of this call now, with the gates that `approvals` lifts. The compiled policy is handed in
+ * (`PolicyBook.compiledFor`), so that a transaction never waits for a second connection.
+ */
+export function decideOnCall(
+  book: PolicyBook,
+  policy: Result<PinnedPolicy, Refusal>,
+  input: {
+    readonly server: ToolServer;
+    readonly chain: CallChain;
+    readonly action: Action;
+    readonly approvals: readonly string[];
+  },
+): Decision {
+  const { server, chain, action } = input;
+  const deny = (found: Refusal): Decision => ({
+    kind: 'deny',
+    code: found.code,
+    message: found.message,
+    policy_version: book.set.version,
+    determining: [],
+  });
+  if (!policy.ok) return deny(policy.refusal);
+  const kind = ACTION_OF_METHOD[action.method as keyof typeof ACTION_OF_METHOD];
+  if (kind === 'call') {
+    const pinned = policy.value.digests.get(action.name);
+    if (pinned === undefined) return deny(refusal('tool_unknown', `There is no accepted tool "${action.name}" here.`));
+    if (pinned !== action.manifest_digest) {
+      return deny(refusal('tool_changed', `The tool "${action.name}" changed since its owner accepted it.`));
+    }
+  }
+  const tools = chain.task.tools[server.id] ?? [];
+  if (kind === 'call' && !tools.includes(action.name)) {
+    return deny(refusal('tool_not_in_task', `The task does not include the tool "${action.name}".`));
+  }
+  return decideCall(book.engine, policy.value.compiled, {
+    action: kind,
+    server: server.name,
+    target: action.name,
+    arguments: action.arguments,
+    agent: {
+      ...chain.agent,
+      owner: { ...chain.owner, groups: [] },
+    },
+    requester: { ...chain.requester, groups: [] },
+    task: { id: chain.task.id, purpose_code: chain.task.purpose_code, tools, depth: chain.task.depth },
+    approvals: input.approvals,
+    amr: chain.amr,
+  });
+}

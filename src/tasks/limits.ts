@@ -1,0 +1,8 @@
+export const PURPOSE_LENGTH_MAX = 500;
+export const TASK_SECONDS_MIN = 60;
+export const TOOLS_PER_TASK_MAX = 500;
+/** Nobody reviews more (design §3); larger content goes by reference. */
+export const GATED_ARGUMENTS_BYTES_MAX = 65_536;
+/** What is kept of an outcome for replay; a larger one is replayed as "done" without its content. */
+export const OUTCOME_BYTES_MAX = 262_144;
+export const TASKS_LISTED_MAX = 200;

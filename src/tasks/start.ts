@@ -1,0 +1,142 @@
+import { sql } from 'kysely';
+import { append } from '../events/append.ts';
+import { newId } from '../kernel/ids.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { ToolSelection } from '../store/postgres/tables.ts';
+import type { Store, Tx } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import { PURPOSE_LENGTH_MAX, TASK_SECONDS_MIN, TOOLS_PER_TASK_MAX } from './limits.ts';
+
+export interface StartTask {
+  readonly requesterId: string;
+  readonly agentId: string;
+  readonly clientId: string;
+  /** Free text for people; policy never sees it. */
+  readonly purpose: string;
+  /** One an administrator defined; what policy sees. */
+  readonly purposeCode: string;
+  readonly tools: ToolSelection;
+  readonly seconds: number;
+  /** The OAuth grant whose tokens belong to this task; null for service agents. */
+  readonly oauthGrantId: string | null;
+}
+
+export interface StartedTask {
+  readonly taskId: string;
+  readonly delegationId: string;
+  readonly expiresAt: Date;
+}
+
+/**
+ * Starts a task with its root delegation (requester → agent). The tools must be accepted ones of active servers and
+ * within the agent's bound; requester, agent and owner must be active.
+ */
+export async function startTask(store: Store, input: StartTask): Promise<Result<StartedTask, Refusal>> {
+  const purpose = input.purpose.trim();
+  if (purpose === '' || purpose.length > PURPOSE_LENGTH_MAX) {
+    return refused(refusal('request_invalid', `Say what the task is for in 1 to ${PURPOSE_LENGTH_MAX} characters.`));
+  }
+  const { taskSecondsMax } = store.rules;
+  if (!Number.isInteger(input.seconds) || input.seconds < TASK_SECONDS_MIN || input.seconds > taskSecondsMax) {
+    return refused(refusal('request_invalid', `A task may last ${TASK_SECONDS_MIN} to ${taskSecondsMax} seconds.`));
+  }
+  return transact(store, async (tx, afterCommit) => {
+    const people = await checkPeople(tx, input);
+    if (!people.ok) return people;
+    const tools = await checkTools(tx, input.tools, people.value.bound);
+    if (!tools.ok) return tools;
+    const taskId = newId('tsk');
+    const delegationId = newId('dlg');
+    const { expires_at } = await tx
+      .insertInto('tasks')
+      .values({
+        id: taskId,
+        root_id: taskId,
+        parent_id: null,
+        requester_id: input.requesterId,
+        agent_id: input.agentId,
+        client_id: input.clientId,
+        purpose,
+        purpose_code: input.purposeCode,
+        tools: JSON.stringify(input.tools),
+        state: 'active',
+        oauth_grant_id: input.oauthGrantId,
+        expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${input.seconds})`,
+        ended_at: null,
+      })
+      .returning('expires_at')
+      .executeTakeFirstOrThrow();
+    await tx
+      .insertInto('delegations')
+      .values({
+        id: delegationId,
+        task_id: taskId,
+        parent_id: null,
+        agent_id: input.agentId,
+        depth: 0,
+        revoked_at: null,
+      })
+      .execute();
+    await append(store, tx, afterCommit, {
+      kind: 'task.started',
+      ids: {
+        task: taskId,
+        agent: input.agentId,
+        requester: input.requesterId,
+        delegation: delegationId,
+        expires_at: expires_at.toISOString(),
+      },
+      personal: { purpose },
+    });
+    return accepted({ taskId, delegationId, expiresAt: expires_at });
+  });
+}
+
+async function checkPeople(tx: Tx, input: StartTask): Promise<Result<{ bound: ToolSelection | null }, Refusal>> {
+  const agent = await tx
+    .selectFrom('agents as a')
+    .innerJoin('people as o', 'o.id', 'a.owner_id')
+    .innerJoin('people as r', (join) => join.on('r.id', '=', input.requesterId))
+    .select(['a.state', 'a.client_id', 'a.bound', 'o.state as owner_state', 'r.state as requester_state'])
+    .where('a.id', '=', input.agentId)
+    .forShare()
+    .executeTakeFirst();
+  if (agent === undefined || agent.client_id !== input.clientId) {
+    return refused(refusal('request_invalid', 'There is no such agent for this client.'));
+  }
+  if (agent.state !== 'active') return refused(refusal('agent_inactive', 'The agent is not active.'));
+  if (agent.owner_state !== 'active' || agent.requester_state !== 'active') {
+    return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
+  }
+  return accepted({ bound: agent.bound });
+}
+
+async function checkTools(tx: Tx, tools: ToolSelection, bound: ToolSelection | null): Promise<Result<true, Refusal>> {
+  const servers = Object.keys(tools);
+  const count = servers.reduce((sum, id) => sum + tools[id]!.length, 0);
+  if (count === 0) return refused(refusal('request_invalid', 'A task needs at least one tool.'));
+  if (count > TOOLS_PER_TASK_MAX) {
+    return refused(refusal('request_invalid', `A task may include ${TOOLS_PER_TASK_MAX} tools at most.`));
+  }
+  const known = await tx
+    .selectFrom('tools')
+    .innerJoin('tool_servers', 'tool_servers.id', 'tools.tool_server_id')
+    .select(['tools.tool_server_id', 'tools.name'])
+    .where('tools.tool_server_id', 'in', servers)
+    .where('tool_servers.state', '=', 'active')
+    .where('tools.state', '=', 'accepted')
+    .execute();
+  const accessible = new Set(known.map((tool) => `${tool.tool_server_id} ${tool.name}`));
+  for (const id of servers) {
+    for (const name of tools[id]!) {
+      if (!accessible.has(`${id} ${name}`)) {
+        return refused(refusal('tool_unknown', `The tool "${name}" is not one that its owner has accepted.`));
+      }
+      if (bound !== null && !bound[id]?.includes(name)) {
+        return refused(refusal('not_allowed', `This agent may not be given the tool "${name}".`));
+      }
+    }
+  }
+  return accepted(true);
+}
