@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { sql } from 'kysely';
@@ -9,7 +8,7 @@ import { silentLogger } from '../../../src/kernel/logger.ts';
 import { isPostmasterAlive } from '../../../src/store/postgres/embedded/postmaster.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/store/postgres/embedded.ts';
 import { openDatabase, type SocketConnection } from '../../../src/store/postgres/open.ts';
-import { removeCluster } from '../../support/remove_cluster.ts';
+import { makeScratchDirectory, removeScratchDirectory } from '../../support/scratch.ts';
 
 interface Line {
   readonly ready?: boolean;
@@ -32,14 +31,12 @@ let dataDirectory: string;
 const children: ChildProcess[] = [];
 
 beforeEach(async () => {
-  base = await mkdtemp(join(tmpdir(), 'countersign-test-'));
-  await chmod(base, 0o755);
+  base = await makeScratchDirectory('embedded');
   dataDirectory = join(base, 'data');
 });
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
-  await removeCluster(dataDirectory);
-  await rm(base, { recursive: true, force: true });
+  await removeScratchDirectory(base);
 });
 
 function startHere(onLost?: (error: Error) => void): Promise<EmbeddedPostgres> {
