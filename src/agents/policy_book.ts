@@ -5,15 +5,15 @@ import { PolicyEngine } from '../policy/engine.ts';
 import type { PolicySet } from '../policy/policy_set.ts';
 import type { Store } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
-import type { ToolDefinition } from '../wire/manifest.ts';
+import type { RiskClass, ToolDefinition } from '../wire/manifest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { COMPILED_POLICY_MS_MAX } from './limits.ts';
 import { listTools, type ToolServer } from './tool_servers.ts';
 
-/** A compiled policy with the digest each accepted tool was accepted with. */
+/** A compiled policy with what each accepted tool was accepted as. */
 export interface PinnedPolicy {
   readonly compiled: CompiledPolicy;
-  readonly digests: ReadonlyMap<string, string>;
+  readonly pins: ReadonlyMap<string, { readonly digest: string; readonly risk: RiskClass }>;
 }
 
 interface Entry {
@@ -55,8 +55,8 @@ export class PolicyBook {
       name: server.name,
       tools: tools.map((tool) => ({ definition: tool.definition as ToolDefinition, risk: tool.risk })),
     });
-    const digests = new Map(tools.map((tool) => [tool.name, tool.digest]));
-    if (compiled.ok) return { policy: accepted({ compiled: compiled.value, digests }), readAt };
+    const pins = new Map(tools.map(({ name, digest, risk }) => [name, { digest, risk }]));
+    if (compiled.ok) return { policy: accepted({ compiled: compiled.value, pins }), readAt };
     store.log.error(
       { tool_server: server.name, problems: compiled.refusal },
       'the policy does not fit the tools of this server; its calls are denied',

@@ -83,9 +83,9 @@ export function decideOnCall(
   if (!policy.ok) return deny(policy.refusal);
   const kind = ACTION_OF_METHOD[action.method as keyof typeof ACTION_OF_METHOD];
   if (kind === 'call') {
-    const pinned = policy.value.digests.get(action.name);
+    const pinned = policy.value.pins.get(action.name);
     if (pinned === undefined) return deny(refusal('tool_unknown', `There is no accepted tool "${action.name}" here.`));
-    if (pinned !== action.manifest_digest) {
+    if (pinned.digest !== action.manifest_digest) {
       return deny(refusal('tool_changed', `The tool "${action.name}" changed since its owner accepted it.`));
     }
   }

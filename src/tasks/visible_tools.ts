@@ -23,7 +23,7 @@ export async function visibleTools(
   if (!policy.ok) return policy;
   const inTask = new Set(chain.value.task.tools[input.server.id] ?? []);
   const names = input.tools
-    .filter((tool) => inTask.has(tool.name) && policy.value.digests.get(tool.name) === tool.manifest_digest)
+    .filter((tool) => inTask.has(tool.name) && policy.value.pins.get(tool.name)?.digest === tool.manifest_digest)
     .map((tool) => tool.name);
   return accepted({ principal: chain.value.principal, tools: names });
 }
