@@ -69,13 +69,16 @@ export function createGateway(options: GatewayOptions): Gateway {
   };
   const pool = new UpstreamPool(start, limits, log);
   const keeper = new ManifestKeeper(start, log);
+  const listed = async () => {
+    if (manifest.list === undefined) await keeper.settled();
+  };
   const describe = () => keeper.description();
-  const handler = createHandler({ pool, manifest, inFlight: new InFlightCalls(), describe, log });
+  const handler = createHandler({ pool, manifest, inFlight: new InFlightCalls(), listed, describe, log });
   return {
     fetch: handler.fetch,
     deployment: resolved.deployment,
     tools: async () => {
-      if (manifest.list === undefined) await keeper.settled();
+      await listed();
       return manifest.list?.tools ?? [];
     },
     onManifest: (listener) => manifest.onManifest(listener),

@@ -14,6 +14,8 @@ export interface RelayOptions {
   readonly pool: UpstreamPool;
   readonly manifest: Manifest;
   readonly inFlight: InFlightCalls;
+  /** Resolves when the manifest holds a list. Throws UpstreamError. */
+  readonly listed: () => Promise<void>;
 }
 
 export interface RelayedRequest {
@@ -84,6 +86,7 @@ async function listTools({ session }: Lease, cursor: unknown): Promise<JsonObjec
 
 /** An upstream that lists the tool exactly as it was when the call was evaluated. */
 async function acquireForTool(options: RelayOptions, principal: GatewayPrincipal, name: unknown): Promise<Lease> {
+  await options.listed();
   const expected = typeof name === 'string' ? options.manifest.list?.texts.get(name) : undefined;
   if (expected === undefined) {
     throw new UpstreamError('answered', INVALID_PARAMS_CODE, `Unknown tool: ${String(name).slice(0, 100)}`);
