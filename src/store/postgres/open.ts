@@ -52,8 +52,10 @@ export function openDatabase<Tables>(options: OpenDatabaseOptions): Database<Tab
     options: '-c synchronous_commit=on -c timezone=UTC',
     types: { getTypeParser: parserOf },
   });
-  // Without a listener, an idle connection that PostgreSQL closes ends the whole process.
+  // A lost connection without a listener ends the whole process. The pool listens only while a connection is idle; in the
+  // middle of a transaction the next statement fails as well, and that reaches the caller.
   pool.on('error', (error) => options.log.warn({ error: error.message }, 'an idle database connection was lost'));
+  pool.on('connect', (client) => client.on('error', () => {}));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
 }

@@ -1,0 +1,36 @@
+// PostgreSQL, appendix A: 08 connection, 53 resources (disk, memory, connections), 57 operator intervention and
+// statement_timeout, 58 system errors; then single conditions of other classes.
+const OUTAGE_CLASSES = ['08', '53', '57', '58'];
+const OUTAGE_CODES = [
+  '25006', // read only: we reached a standby
+  '25P03', // idle in transaction for too long
+  '28000', // no pg_hba entry: the server is not set up for us (yet)
+  '40001', // serialization failure
+  '40P01', // deadlock
+  '55P03', // lock_timeout
+];
+const SYSTEM_CODES = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+];
+// `pg` gives these no code (pg/lib/client.js, pg-pool/index.js).
+const DRIVER_MESSAGES =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection)/;
+
+/**
+ * Whether the database, not the request, is why this failed, so that the answer is 503 and the caller may try again.
+ * What became of the transaction is unknown when the connection was lost while it committed.
+ */
+export function isDatabaseOutage(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== 'string') return DRIVER_MESSAGES.test(error.message);
+  if (SYSTEM_CODES.includes(code)) return (error as { syscall?: unknown }).syscall !== 'open';
+  return code.length === 5 && (OUTAGE_CODES.includes(code) || OUTAGE_CLASSES.includes(code.slice(0, 2)));
+}
