@@ -41,7 +41,9 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
   {
     pattern: /error while loading shared libraries|Library not loaded|ENOENT/,
     code: 'binaries_missing',
-    next: 'The bundled PostgreSQL cannot run on this system (it needs glibc). Set `database.url` to a PostgreSQL server.',
+    next:
+      'The bundled PostgreSQL cannot run. If npm ran with --ignore-scripts, run `npm rebuild`, which links its libraries. ' +
+      'A system without glibc (Alpine) cannot run it at all: set `database.url` to a PostgreSQL server there.',
   },
   {
     pattern: /Permission denied|EACCES|EPERM|Operation not permitted|EROFS|Read-only file system/,
