@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import type { Context } from 'koa';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { Store } from '../store/store.ts';
+import { verifyAccessToken } from '../tasks/access_token.ts';
+import { verifyDpopProof } from '../wire/dpop_rfc9449.ts';
+import { type Refusal, refusal } from '../wire/refusals.ts';
+import { DPOP_REPLAY_MS, VERIFIED_TOKENS_MAX } from './limits.ts';
+
+/** Verifies our own access tokens, each once: the verdict is remembered by the token's hash until it expires. */
+export class TokenVerifier {
+  readonly #store: Store;
+  readonly #keys: JWTVerifyGetKey;
+  readonly #verified = new Map<string, JWTPayload>();
+
+  constructor(store: Store, keys: JWTVerifyGetKey) {
+    this.#store = store;
+    this.#keys = keys;
+  }
+
+  async verify(token: string, audience: string): Promise<Result<JWTPayload, Refusal>> {
+    const key = createHash('sha256').update(audience).update('\0').update(token).digest('base64url');
+    const known = this.#verified.get(key);
+    if (known !== undefined) {
+      if ((known.exp ?? 0) * 1000 > Date.now()) return accepted(known);
+      this.#verified.delete(key);
+      return refused(refusal('token_expired', 'The access token has expired.'));
+    }
+    const verified = await verifyAccessToken(token, { issuer: this.#store.issuer, audience, keys: this.#keys });
+    if (!verified.ok) return verified;
+    if (this.#verified.size >= VERIFIED_TOKENS_MAX) this.#verified.delete(this.#verified.keys().next().value!);
+    this.#verified.set(key, verified.value);
+    return verified;
+  }
+
+  /**
+   * The token of a request to our own API (RFC 6750, RFC 9449 §7): a bound token needs a fresh proof by its key, used
+   * once; `isProofRequired` refuses tokens that are not bound.
+   */
+  async authenticate(
+    ctx: Context,
+    expected: { readonly audience: string; readonly scope: string; readonly isProofRequired: boolean },
+  ): Promise<Result<JWTPayload, Refusal>> {
+    const [scheme = '', token = '', ...rest] = (ctx.get('Authorization') || '').split(' ');
+    if (token === '' || rest.length > 0 || !/^(bearer|dpop)$/i.test(scheme)) {
+      return refused(refusal('token_missing', 'The request has no access token.'));
+    }
+    const verified = await this.verify(token, expected.audience);
+    if (!verified.ok) return verified;
+    const jkt = (verified.value.cnf as { jkt?: string } | undefined)?.jkt;
+    if (jkt === undefined ? expected.isProofRequired : scheme.toLowerCase() !== 'dpop') {
+      return refused(refusal('token_invalid', 'This needs a token bound to a key, sent with the DPoP scheme.'));
+    }
+    if (jkt !== undefined) {
+      const proof = await this.#checkProof(ctx, token, jkt);
+      if (!proof.ok) return proof;
+    }
+    const scopes = typeof verified.value.scope === 'string' ? verified.value.scope.split(' ') : [];
+    return scopes.includes(expected.scope)
+      ? verified
+      : refused(refusal('not_allowed', `The token lacks the scope "${expected.scope}".`));
+  }
+
+  async #checkProof(ctx: Context, accessToken: string, jkt: string): Promise<Result<true, Refusal>> {
+    const header = ctx.req.headers.dpop;
+    const proof = await verifyDpopProof(header, {
+      htm: ctx.method,
+      htu: `${new URL(this.#store.issuer).origin}${ctx.path}`,
+      accessToken,
+      jkt,
+      now: new Date(),
+    });
+    if (!proof.ok) return proof;
+    const { ephemeral } = this.#store;
+    // A proof older than the replay memory may have been used before it was lost.
+    if ((proof.value.iat + 1) * 1000 < ephemeral.remembersSince.getTime()) {
+      return refused(refusal('dpop_proof_invalid', 'The DPoP proof is older than this server. Make a new one.'));
+    }
+    const isFirst = await ephemeral.putIfAbsent(`dpop:${jkt}:${proof.value.jti}`, '1', DPOP_REPLAY_MS);
+    return isFirst ? accepted(true) : refused(refusal('dpop_proof_invalid', 'This DPoP proof was used before.'));
+  }
+}
