@@ -15,9 +15,10 @@ export function compilePolicy(
   set: PolicySet,
   server: ServerManifest,
 ): Result<CompiledPolicy, readonly PolicyProblem[]> {
-  if (!/^[^\s/]+$/.test(server.name)) {
+  // Tool ids are `<server>/<tool>`; a slash in the first half would let one server's tools pass for another's.
+  if (!/^[^/]+$/.test(server.name)) {
     const message = `The tool server is named "${server.name}".`;
-    return refused([{ path: 'tool server', line: 0, message, instead: 'Use a name without spaces and slashes.' }]);
+    return refused([{ path: 'tool server', line: 0, message, instead: 'Use a name without a slash.' }]);
   }
   const policies = set.policies.filter((policy) => policy.server === undefined || policy.server === server.name);
   const { schema, opaque, inputs, projectArguments } = generateSchema(server);
