@@ -77,6 +77,7 @@ async function answerAtEdge(
     await options.describe();
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
+    if (!isRequest) return new Response(null, { status: 202 });
     return errorResponse(200, body, error.code, error.message, error.data);
   }
   return undefined;
@@ -91,9 +92,19 @@ async function serverFor(context: McpRequestContext, options: HandlerOptions): P
   // Else the SDK would answer it from a memory that lasts one request.
   server.removeRequestHandler('logging/setLevel');
   const principal = principalOf(context.authInfo);
-  server.fallbackRequestHandler = (request, requestContext) => {
-    if (principal === undefined) return Promise.reject(new Error('No principal.'));
-    return relay(options, { request, context: requestContext, principal, era: context.era });
+  server.fallbackRequestHandler = async (request, requestContext) => {
+    if (principal === undefined) throw new Error('No principal.');
+    try {
+      return await relay(options, { request, context: requestContext, principal, era: context.era });
+    } catch (error) {
+      // To the guard, a run without an answer has an unknown outcome, and an error says that it failed.
+      const isUnknown = error instanceof UpstreamError && error.failure === 'unknown';
+      if (isUnknown && principal.redemptionId !== undefined) {
+        options.log.error({ error: error.message, redemption: principal.redemptionId }, 'A run has no known outcome.');
+        await server.close();
+      }
+      throw error;
+    }
   };
   return server;
 }

@@ -10,6 +10,7 @@ import {
   UPSTREAMS_MAX,
   UPSTREAMS_PER_PRINCIPAL_MAX,
 } from './limits.ts';
+import { LogLevels } from './log_levels.ts';
 import { Manifest, type ManifestListener } from './manifest.ts';
 import { ManifestKeeper } from './manifest_keeper.ts';
 import { UpstreamPool } from './pool.ts';
@@ -73,7 +74,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     if (manifest.list === undefined) await keeper.settled();
   };
   const describe = () => keeper.description();
-  const handler = createHandler({ pool, manifest, inFlight: new InFlightCalls(), listed, describe, log });
+  const memory = { inFlight: new InFlightCalls(), logLevels: new LogLevels() };
+  const handler = createHandler({ ...memory, pool, manifest, listed, describe, log });
   return {
     fetch: handler.fetch,
     deployment: resolved.deployment,

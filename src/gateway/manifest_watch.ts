@@ -18,6 +18,7 @@ export class ManifestWatch {
   #changes = 0;
   #changesRead = 0;
   #isSettling = true;
+  #hasFailed = false;
   #settled: Promise<void>;
   /** The first reading: enough to run a tool that it shows as expected. */
   readonly first: Promise<void>;
@@ -30,7 +31,7 @@ export class ManifestWatch {
     const mayChange = isObject(tools) && tools.listChanged === true;
     this.first = this.#readOnce();
     this.#settled = this.first.then(() => (mayChange || this.isStale ? this.#settle() : this.#report()));
-    this.#settled.catch(() => {});
+    this.#settled.catch(() => this.#failed());
   }
 
   /** What the last reading shows; `isStale` says whether to wait for `settled`. */
@@ -42,8 +43,12 @@ export class ManifestWatch {
     return this.#changes !== this.#changesRead;
   }
 
-  /** Resolves when the list is quiet and reported. Rejects with UpstreamError when it cannot be read. */
+  /**
+   * Resolves when the list is quiet and reported. Rejects with UpstreamError when it cannot be read; the next call reads
+   * again.
+   */
   settled(): Promise<void> {
+    if (this.#hasFailed) this.listChanged();
     return this.#settled;
   }
 
@@ -52,10 +57,12 @@ export class ManifestWatch {
     this.#changes += 1;
     if (this.#isSettling) return;
     this.#isSettling = true;
+    this.#hasFailed = false;
     this.#settled = this.#settle();
-    this.#settled.catch((error: Error) =>
-      this.#log.warn({ error: error.message }, 'The changed tools cannot be read.'),
-    );
+    this.#settled.catch((error: Error) => {
+      this.#log.warn({ error: error.message }, 'The changed tools cannot be read.');
+      this.#failed();
+    });
   }
 
   /** Reads again now, for servers that change without saying so. */
@@ -88,6 +95,11 @@ export class ManifestWatch {
       this.#isSettling = false;
     }
     this.#report();
+  }
+
+  #failed(): void {
+    this.#isSettling = false;
+    this.#hasFailed = true;
   }
 
   #report(): void {

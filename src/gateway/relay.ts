@@ -1,7 +1,9 @@
 import type { JSONRPCRequest, Result, ServerContext } from '@modelcontextprotocol/server';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
+import { IDEMPOTENCY_META } from '../wire/result_meta.ts';
 import type { InFlightCalls } from './in_flight.ts';
+import type { LogLevels } from './log_levels.ts';
 import type { Manifest } from './manifest.ts';
 import { traceContext, upstreamParams } from './methods.ts';
 import { relayNotifications } from './notification_relay.ts';
@@ -14,6 +16,7 @@ export interface RelayOptions {
   readonly pool: UpstreamPool;
   readonly manifest: Manifest;
   readonly inFlight: InFlightCalls;
+  readonly logLevels: LogLevels;
   /** Resolves when the manifest holds a list. Throws UpstreamError. */
   readonly listed: () => Promise<void>;
 }
@@ -48,7 +51,7 @@ export async function relay(options: RelayOptions, relayed: RelayedRequest): Pro
       request.method === 'tools/call'
         ? await acquireForTool(options, principal, params.name)
         : await options.pool.acquire(principal);
-    return (await forward(lease, relayed, params, signal)) as Result;
+    return (await forward(options, lease, relayed, params, signal)) as Result;
   } catch (error) {
     throw error instanceof UpstreamError ? sanitizeError(error) : error;
   } finally {
@@ -58,13 +61,15 @@ export async function relay(options: RelayOptions, relayed: RelayedRequest): Pro
 }
 
 async function forward(
+  options: RelayOptions,
   lease: Lease,
-  { request, context, era }: RelayedRequest,
+  { request, context, principal, era }: RelayedRequest,
   params: JsonObject,
   signal: AbortSignal,
 ): Promise<JsonObject> {
   const notifications = relayNotifications(request, context, era);
   const isCall = request.method === 'tools/call';
+  await options.logLevels.restore(lease.session, principal.key);
   const result = await lease.session.request(request.method, params, {
     signal,
     keepsNumbers: true,
@@ -73,6 +78,7 @@ async function forward(
   });
   // Progress that came before the result is written before it.
   await notifications.flushed();
+  if (request.method === 'logging/setLevel') options.logLevels.remember(lease.session, principal.key, params);
   return sanitizeResult(result);
 }
 
@@ -93,8 +99,8 @@ async function acquireForTool(options: RelayOptions, principal: GatewayPrincipal
   }
   for (const isLastTry of [false, true]) {
     const lease = await options.pool.acquire(principal);
+    const { session } = lease;
     try {
-      const { session } = lease;
       await session.watch.first;
       const isAsExpected = () => !session.watch.isStale && session.watch.list.texts.get(name as string) === expected;
       if (isAsExpected()) return lease;
@@ -106,15 +112,22 @@ async function acquireForTool(options: RelayOptions, principal: GatewayPrincipal
       lease.release();
       if (isLastTry || !isOutdated) break;
     } catch (error) {
+      // Its tools cannot be read; perhaps those of a new process can.
+      options.pool.retire(session);
       lease.release();
-      throw error;
+      throw notRun(error);
     }
   }
   throw notSent('The tool changed since this call was evaluated. Nothing was run. List the tools and call again.');
 }
 
+// Reading the tools failed, whatever that error says of its own outcome: the call itself was never sent.
+function notRun(error: unknown): unknown {
+  return error instanceof UpstreamError ? notSent(`Nothing was run. ${error.message}`) : error;
+}
+
 // The tool may use it as idempotency key; a client cannot set it.
 function redemptionMeta(principal: GatewayPrincipal, method: string): JsonObject {
   if (principal.redemptionId === undefined || method !== 'tools/call') return {};
-  return { 'countersign/redemption_id': principal.redemptionId };
+  return { [IDEMPOTENCY_META]: principal.redemptionId };
 }

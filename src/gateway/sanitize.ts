@@ -1,4 +1,6 @@
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
+import { AUTHORIZATION_DENIAL_KEY } from '../wire/authorization_denial_sep_2643.ts';
+import { META_PREFIX } from '../wire/result_meta.ts';
 import { ERROR_MESSAGE_CHARACTERS_MAX, MESSAGE_DEPTH_MAX } from './limits.ts';
 import { isObject } from './upstream/json_rpc_peer.ts';
 import { UpstreamError } from './upstream/upstream_error.ts';
@@ -7,8 +9,8 @@ const URL_ELICITATION_REQUIRED_CODE = -32042;
 const INTERNAL_ERROR_CODE = -32603;
 
 /** Keys of `_meta` that only the guard and the gateway may set: from an upstream they would be fake approval links. */
-export function isReservedMetaKey(key: string): boolean {
-  return key === 'io.modelcontextprotocol/authorization' || key.startsWith('countersign/');
+function isReservedMetaKey(key: string): boolean {
+  return key === AUTHORIZATION_DENIAL_KEY || key.startsWith(META_PREFIX);
 }
 
 /**

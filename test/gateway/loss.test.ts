@@ -83,7 +83,7 @@ describe.each([
         'vendor/smuggled': true,
         baggage: 'user=ann',
         traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-        'countersign/redemption_id': 'forged',
+        'countersign/idempotency_key': 'forged',
       },
     };
     const message = { id: 1, method: 'tools/call', params };
@@ -94,7 +94,7 @@ describe.each([
     expect(line).toContain('"arguments":{"a":{"10":"ten","9":"nine"},"b":1,"é":"ü"}');
     expect(JSON.parse(line).params._meta).toEqual({
       traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-      'countersign/redemption_id': 'red_1',
+      'countersign/idempotency_key': 'red_1',
     });
     expect(Object.keys(JSON.parse(line).params).sort()).toEqual(['_meta', 'arguments', 'name']);
   });

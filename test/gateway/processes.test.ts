@@ -3,7 +3,17 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { callTool, isAlive, RAW_SERVER, rawServer, type ServedGateway, serveGateway, until } from './served_gateway.ts';
+import {
+  callTool,
+  isAlive,
+  messageTexts,
+  post,
+  RAW_SERVER,
+  rawServer,
+  type ServedGateway,
+  serveGateway,
+  until,
+} from './served_gateway.ts';
 
 let served: ServedGateway | undefined;
 
@@ -35,6 +45,36 @@ test.each([true, false])(
   },
 );
 
+test.each([true, false])(
+  'to the guard, a redeemed call that crashes ends without an answer, and one that never ran with an error (2026: %s)',
+  async (envelope) => {
+    served = await serveGateway(rawServer({ processes_per_principal_max: 1 }));
+    const headers = { 'x-redemption': 'red_1' };
+    const message = { id: 1, method: 'tools/call', params: { name: 'crash', arguments: {} } };
+    const response = await post(served.url, message, { envelope, headers });
+    expect(await messageTexts(response)).toEqual([]);
+    expect(served.log).toContainEqual(expect.objectContaining({ message: 'A run has no known outcome.' }));
+
+    const busy = callTool(served.url, 'slow', { milliseconds: 1_000 }, { principal: 'ann/t1' });
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const refused = await callTool(served.url, 'slow', {}, { principal: 'ann/t2', envelope, headers });
+    expect(refused.error.data).toEqual({ 'countersign/outcome': 'not_run' });
+    expect((await busy).result).toBeDefined();
+  },
+);
+
+test('a log level outlives the process that was told', async () => {
+  served = await serveGateway(rawServer());
+  await post(served.url, { id: 1, method: 'logging/setLevel', params: { level: 'error' } });
+  const levels = async () => {
+    const { result } = await callTool(served?.url as URL, 'counter');
+    return JSON.parse(result.content[0].text).levels;
+  };
+  expect(await levels()).toEqual(['error']);
+  await callTool(served.url, 'crash');
+  expect(await levels()).toEqual(['error']);
+});
+
 test('a server that keeps crashing is started ever more slowly, then refused for a while', async () => {
   served = await serveGateway(rawServer());
   const messages: string[] = [];
@@ -50,9 +90,9 @@ test('a server that keeps crashing is started ever more slowly, then refused for
 
 test('a server that cannot start is reported with what to do, to tools() and to a client', async () => {
   served = await serveGateway(rawServer({ args: ['--eval', 'process.exit(9)'] } as never));
-  await expect(served.gateway.tools()).rejects.toThrow(/could not be started: it ended with exit code 9/);
+  await expect(served.gateway.tools()).rejects.toThrow(/is not available: it ended with exit code 9/);
   const { error } = await callTool(served.url, 'echo');
-  expect(error.message).toContain('could not be started');
+  expect(error.message).toContain('is not available');
   await expect(serveGateway({ kind: 'stdio', command: 'no-such-program' })).rejects.toThrow(/is not in PATH/);
   await expect(serveGateway({ kind: 'stdio', command: '/etc/passwd' })).rejects.toThrow(/not an executable file/);
 });

@@ -48,7 +48,7 @@ export async function serveGateway(
       return gateway.fetch(request, { parsedBody, ...(authInfo === undefined ? {} : { authInfo }) });
     },
   });
-  const server = createServer((request, response) => void handler(request, response));
+  const server = createServer((request, response) => void handler(request as never, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`);
   return { gateway, url, log, close: () => closeBoth(server, gateway) };

@@ -29,7 +29,7 @@ export function startChild(program: Program): Child {
   });
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => {
-      if (child.pid === undefined) resolve(`it could not be started: ${error.message}`);
+      if (child.pid === undefined) resolve(`it could not be started (${(error as NodeJS.ErrnoException).code})`);
     });
     child.once('exit', (code, signal) => {
       // What the leader left behind in its group would run on with nobody to end it.

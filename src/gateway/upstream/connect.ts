@@ -50,7 +50,7 @@ export async function connectUpstream(openTransport: OpenTransport, options: Con
     const why = state.ended ?? (error as Error).message;
     peer.end('it was closed after a failed handshake');
     void transport.close();
-    throw notSent(`The tool server could not be started: ${why}`);
+    throw notSent(`The tool server is not available: ${why}.`);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { JsonValue } from '../../kernel/json.ts';
+import { META_PREFIX } from '../../wire/result_meta.ts';
 
 /**
  * Whether the request may have had an effect:
@@ -37,5 +38,5 @@ export function outcomeUnknown(message: string): UpstreamError {
 }
 
 function outcomeData(outcome: 'not_run' | 'unknown'): JsonValue {
-  return { 'countersign/outcome': outcome };
+  return { [`${META_PREFIX}outcome`]: outcome };
 }
