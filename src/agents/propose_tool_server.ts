@@ -65,6 +65,21 @@ async function insert(
       ),
     );
   }
+  const row = await insertRows(tx, request, resource, tools, key);
+  await append(store, tx, afterCommit, {
+    kind: 'tool_server.proposed',
+    ids: { tool_server: row.id, resource, key_thumbprint: key.thumbprint },
+  });
+  return accepted(row);
+}
+
+async function insertRows(
+  tx: Tx,
+  request: RegistrationRequest,
+  resource: string,
+  tools: readonly ListedTool[],
+  key: { jwk: JWK; thumbprint: string },
+): Promise<ToolServer> {
   const id = newId('tsv');
   const clientId = `guard-${id}`;
   await insertGuardClient(tx, clientId, request.name, key.jwk);
@@ -102,11 +117,7 @@ async function insert(
       )
       .execute();
   }
-  await append(store, tx, afterCommit, {
-    kind: 'tool_server.proposed',
-    ids: { tool_server: id, resource, key_thumbprint: key.thumbprint },
-  });
-  return accepted(row);
+  return row;
 }
 
 function nameTaken(request: RegistrationRequest, resource: string, same: ToolServer | undefined): Refusal {

@@ -55,10 +55,10 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
     });
     if (!alive.ok) return alive;
     const grant = await lockGrant(tx, call.value.bindingDigest);
-    if (!grant.ok) return recordRefusal(store, tx, afterCommit, input, grant.refusal);
     // A racing request of the same attempt may have committed while this one waited for the lock.
     const raced = await findAttempt(tx, input, call.value.bindingDigest);
     if (raced !== undefined) return raced;
+    if (!grant.ok) return recordRefusal(store, tx, afterCommit, input, grant.refusal);
     const lifted = await checkPolicy(store, tx, {
       grant: grant.value,
       decide: (approvals) =>
