@@ -36,12 +36,13 @@ test('what the agent hears of a broken engine holds nothing of its inside', () =
 
 test('a fixed number of places goes round among more compiled sets than there are places', () => {
   const engine = new PolicyEngine(2);
-  const permitting = compiled(PERMIT_TASK_TOOLS);
-  const denying = compiled('@id("none") forbid (principal, action, resource);');
-  const sets = [permitting, { ...denying, sets: { ...denying.sets } }, { ...permitting, sets: { ...permitting.sets } }];
+  const ids = ['a', 'b', 'c'];
+  const sets = ids.map((id) => compiled(`@id("${id}") permit (principal, action, resource);`));
   for (let round = 0; round < 3; round += 1) {
-    const kinds = sets.map((policy) => decideCall(engine, policy, request('show-order')).kind);
-    expect(kinds).toEqual(['permit', 'deny', 'permit']);
+    const answers = sets.map((policy) => decideCall(engine, policy, request('show-order')).determining);
+    expect(answers).toEqual([['a'], ['b'], ['c']]);
   }
+  // The one asked last keeps its place.
+  expect(decideCall(engine, sets[2]!, request('show-order')).determining).toEqual(['c']);
   expect(engine.traps).toBe(0);
 });

@@ -52,6 +52,15 @@ when {
     expect(problems).toEqual([expect.stringMatching(/^test\.cedar:10: policy "typo": .*amuont/)]);
   });
 
+  test('what validates and still fails on every call is found by the trial, with its line', () => {
+    const text = `${PERMIT_TASK_TOOLS}
+@id("overflow") forbid (principal, action == Action::"call", resource)
+when { context.input has order && context.input.order + 9223372036854775807 > 0 };`;
+    const policy = compilePolicy(setOf(text), BILLING);
+    const problems = policy.ok ? [] : policy.refusal.map(formatPolicyProblem);
+    expect(problems).toEqual([expect.stringMatching(/^test\.cedar:6: policy "overflow": A trial call .*overflow/)]);
+  });
+
   test('an argument that is used without asking whether it is there', () => {
     const unsafe = `@id("u") forbid (principal, action == Action::"call", resource) when { context.input.order > 5 };`;
     expect(compilePolicy(setOf(unsafe), BILLING).ok).toBe(false);
