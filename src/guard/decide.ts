@@ -1,0 +1,139 @@
+import { canonicalJson } from '../kernel/canonical_json.ts';
+import type { JsonObject } from '../kernel/json.ts';
+import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { EvaluateAnswer, StepUpStatus } from '../wire/guard_api.ts';
+import { type Refusal, type RefusalCode, refusal } from '../wire/refusals.ts';
+import { type Asked, checkGated, readAsked, type WireAction, wireAction } from './action.ts';
+import { wireCaller } from './caller.ts';
+import { handInChallenge } from './challenge.ts';
+import { type GuardContext, type GuardedCall, isCallerGone } from './context.ts';
+import { refusalOf } from './issuer_link.ts';
+import { IssuerOutage } from './issuer_outage.ts';
+import { ROUNDS_MAX } from './limits.ts';
+import { type Redemption, redeem } from './redeem.ts';
+
+export type ReplayAnswer = Extract<EvaluateAnswer, { decision: 'replay' }>;
+type StepUpAnswer = Extract<EvaluateAnswer, { decision: 'step_up' }>;
+
+export interface Pending {
+  readonly stepUp: StepUpStatus;
+  readonly why: readonly string[];
+  readonly scopeChallenge: StepUpAnswer['scope_challenge'];
+}
+
+/** What is to happen with a call. Only `permit` and `redeemed` let anything run. */
+export type Decided =
+  | { readonly kind: 'permit'; readonly asked: Asked }
+  | { readonly kind: 'redeemed'; readonly asked: Asked; readonly redemption: Redemption }
+  | { readonly kind: 'replay'; readonly answer: ReplayAnswer }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal }
+  | { readonly kind: 'wait'; readonly asked: Asked; readonly pending: Pending }
+  | { readonly kind: 'gone' };
+
+/** Redeeming these ways means that the grant changed hands meanwhile: evaluating again says what holds now. */
+const EVALUATE_AGAIN: ReadonlySet<RefusalCode> = new Set(['grant_missing', 'grant_used', 'grant_expired']);
+
+/**
+ * The guard order of design §3: denied, executed, approved, open. Anything that cannot be decided is refused; nothing runs
+ * here.
+ */
+export async function decide(context: GuardContext, call: GuardedCall): Promise<Decided> {
+  const asked = readAsked(call.inbound);
+  if (!asked.ok) return { kind: 'refuse', refusal: asked.refusal };
+  try {
+    for (let round = 0; round < ROUNDS_MAX; round += 1) {
+      const decided = await decideOnce(context, call, asked.value);
+      if (decided !== 'again') return decided;
+    }
+    return unavailable('The state of this call kept changing while it was decided.');
+  } catch (error) {
+    if (!(error instanceof IssuerOutage)) throw error;
+    context.log.error({ error }, 'the call is refused: the server cannot be asked');
+    return unavailable('The server that decides calls cannot be reached; no call is allowed without it.');
+  }
+}
+
+async function decideOnce(context: GuardContext, call: GuardedCall, asked: Asked): Promise<Decided | 'again'> {
+  const action = await describe(context, asked);
+  if (!action.ok) return { kind: 'refuse', refusal: action.refusal };
+  const answer = await context.point.evaluate({
+    caller: wireCaller(call.caller),
+    action: action.value,
+    guard_instance: context.instance,
+  });
+  if (!answer.ok) return { kind: 'refuse', refusal: answer.refusal };
+  switch (answer.value.decision) {
+    case 'deny':
+      return { kind: 'refuse', refusal: refusalOf(answer.value.refusal) };
+    case 'replay':
+      return { kind: 'replay', answer: answer.value };
+    case 'permit':
+      return { kind: 'permit', asked };
+    case 'approved':
+      return redeemApproved(context, call, asked, action.value);
+    case 'step_up':
+      return openStepUp(context, asked, action.value, answer.value);
+  }
+}
+
+async function describe(context: GuardContext, asked: Asked): Promise<Result<WireAction, Refusal>> {
+  const facts = await resolveFacts(context, asked);
+  if (!facts.ok) return facts;
+  const digest = asked.method === 'tools/call' ? context.manifest.digestOf(asked.name) : undefined;
+  return accepted(wireAction(context.action, asked, digest ?? null, facts.value));
+}
+
+async function resolveFacts(context: GuardContext, asked: Asked): Promise<Result<JsonObject, Refusal>> {
+  if (context.facts === undefined || asked.method !== 'tools/call') return accepted({});
+  try {
+    return accepted(await context.facts({ name: asked.name, arguments: asked.arguments }));
+  } catch (error) {
+    context.log.error({ error, tool: asked.name }, 'the facts resolver failed; the call is refused');
+    return refused(refusal('unavailable', 'What the arguments of this call refer to could not be looked up.'));
+  }
+}
+
+async function redeemApproved(
+  context: GuardContext,
+  call: GuardedCall,
+  asked: Asked,
+  action: WireAction,
+): Promise<Decided | 'again'> {
+  const problem = checkGated(asked, context.manifest.tool(asked.name));
+  if (problem !== null) return { kind: 'refuse', refusal: problem };
+  const facts = await resolveFacts(context, asked);
+  if (!facts.ok) return { kind: 'refuse', refusal: facts.refusal };
+  // Decided for other facts, or for a tool that says something else of itself now: not what was approved.
+  if (canonicalJson(facts.value) !== canonicalJson(action.facts as JsonObject)) return 'again';
+  await context.manifest.refresh();
+  if (asked.method === 'tools/call' && (context.manifest.digestOf(asked.name) ?? null) !== action.manifest_digest) {
+    return 'again';
+  }
+  if (isCallerGone(call)) return { kind: 'gone' };
+  const redemption = await redeem(context, call.caller, action);
+  if (redemption.ok) return { kind: 'redeemed', asked, redemption: redemption.value };
+  return EVALUATE_AGAIN.has(redemption.refusal.code) ? 'again' : { kind: 'refuse', refusal: redemption.refusal };
+}
+
+async function openStepUp(
+  context: GuardContext,
+  asked: Asked,
+  action: WireAction,
+  answer: StepUpAnswer,
+): Promise<Decided> {
+  const problem = checkGated(asked, context.manifest.tool(asked.name));
+  if (problem !== null) return { kind: 'refuse', refusal: problem };
+  if (answer.txn !== null) {
+    const opened = await handInChallenge(context, action, answer.step_up.step_up_id, answer.txn, answer.why);
+    if (!opened.ok) return { kind: 'refuse', refusal: opened.refusal };
+  }
+  return {
+    kind: 'wait',
+    asked,
+    pending: { stepUp: answer.step_up, why: answer.why, scopeChallenge: answer.scope_challenge },
+  };
+}
+
+function unavailable(message: string): Decided {
+  return { kind: 'refuse', refusal: refusal('unavailable', message) };
+}

@@ -1,0 +1,48 @@
+/** Nobody reviews more (design §3). */
+export const GATED_ARGUMENT_BYTES_MAX = 64 * 1024;
+
+/** One hold: below the 60 s that clients give a call; then the caller retries. */
+export const HOLD_SECONDS_MAX = 45;
+export const HOLD_PROGRESS_MS = 5_000;
+/** Each keeps one connection to the caller and one to the issuer. */
+export const HOLDS_MAX = 200;
+/** One long-poll at the issuer. */
+export const WAIT_SECONDS_MAX = 25;
+export const WAIT_RETRY_MS = 1_000;
+
+/** Evaluations of one call: facts change, a grant goes to a parallel call, a hold ends. */
+export const ROUNDS_MAX = 4;
+
+export const ACCESS_TOKEN_CHARACTERS_MAX = 8_192;
+/** Verified tokens and seen DPoP proofs that are remembered; the oldest are dropped, and verified again. */
+export const VERDICTS_MAX = 10_000;
+export const PROOFS_MAX = 100_000;
+export const CHALLENGED_MAX = 10_000;
+
+export const ISSUER_TIMEOUT_MS = 5_000;
+export const ISSUER_CONNECTIONS_MAX = 32;
+export const ISSUER_WAIT_CONNECTIONS_MAX = 256;
+export const ISSUER_KEEP_ALIVE_MS = 30_000;
+export const ISSUER_ANSWER_BYTES_MAX = 4 * 1024 * 1024;
+/** A guard token is renewed in the background when this part of its life is left. */
+export const TOKEN_RENEWAL_FRACTION = 0.25;
+
+/** Larger results are not kept for replay. */
+export const OUTCOME_BYTES_MAX = 256 * 1024;
+export const OUTCOME_ATTEMPTS_MAX = 6;
+export const OUTCOME_RETRY_MS = 500;
+/** How long an answer is kept back so that its outcome is recorded first. */
+export const OUTCOME_WAIT_MS = 3_000;
+export const REDEEM_ATTEMPTS_MAX = 3;
+
+export const TOOLS_MAX = 500;
+export const LIST_PAGES_MAX = 100;
+export const RELIST_SECONDS = 60;
+export const REGISTRATION_POLL_MS = 2_000;
+export const REGISTRATION_POLL_MS_MAX = 15_000;
+export const START_RETRY_MS_MAX = 30_000;
+
+export const SUBSCRIBED_RESOURCES_MAX = 20;
+export const CHALLENGE_SECONDS = 300;
+/** Of an event stream or a JSON body that the tool server answers with. */
+export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
