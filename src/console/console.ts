@@ -1,0 +1,30 @@
+import Router from '@koa/router';
+import { addAssetRoutes } from './assets.ts';
+import { addAccountRoutes } from './routes/account.ts';
+import { addAgentRoutes } from './routes/agents.ts';
+import { addAuditRoutes } from './routes/audit.ts';
+import { addEntryRoutes } from './routes/entry.ts';
+import { addInboxRoutes } from './routes/inbox.ts';
+import { addPeopleRoutes } from './routes/people.ts';
+import { addStepUpRoutes } from './routes/step_ups.ts';
+import { addTaskRoutes } from './routes/tasks.ts';
+import { addToolServerRoutes } from './routes/tool_servers.ts';
+import { entrances } from './routing.ts';
+import type { ConsoleParts } from './visit.ts';
+
+/** The pages people use, as routes of the issuer. */
+export function createConsole(parts: ConsoleParts): Router {
+  const router = new Router();
+  const at = entrances(router, parts);
+  addAssetRoutes(router);
+  addEntryRoutes(at);
+  addInboxRoutes(at);
+  addStepUpRoutes(at);
+  addTaskRoutes(at);
+  addAgentRoutes(at);
+  addToolServerRoutes(at);
+  addPeopleRoutes(at);
+  addAuditRoutes(at);
+  addAccountRoutes(at);
+  return router;
+}

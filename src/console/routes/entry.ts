@@ -1,0 +1,71 @@
+import type { JsonObject } from '../../kernel/json.ts';
+import { listPasskeys } from '../../people/passkeys.ts';
+import { endSession, findSession } from '../../people/session.ts';
+import { expiredSessionCookie, sessionCookie } from '../../people/session_cookie.ts';
+import { beginSignIn, finishSignIn } from '../../people/sign_in.ts';
+import { findLink, useLink } from '../../people/use_link.ts';
+import { refusal } from '../../wire/refusals.ts';
+import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
+import type { Form } from '../form.ts';
+import { linkPage } from '../pages/link_page.ts';
+import { signedOutPage, signInPage } from '../pages/sign_in_page.ts';
+import { ownPath } from '../return_to.ts';
+import type { Entrances } from '../routing.ts';
+import type { PersonalVisit, Visit } from '../visit.ts';
+
+/** Ways in and out: a passkey, a link that works once, and signing out. */
+export function addEntryRoutes(at: Entrances): void {
+  at.show('/sign-in', showSignIn);
+  at.post('/sign-in/options', beginPasskey);
+  at.post('/sign-in', finishPasskey);
+  at.show('/link/:token', showLink);
+  at.post('/link/:token', followLink);
+  at.postPerson('/sign-out', 'sign-out', signOut);
+}
+
+async function showSignIn(visit: Visit): Promise<Answer> {
+  const returnTo = ownPath(visit.query.get('return_to'));
+  return visit.signedIn === null ? showPage(signInPage(returnTo)) : goTo(returnTo ?? '/');
+}
+
+async function beginPasskey(visit: Visit): Promise<Answer> {
+  return { kind: 'json', body: (await beginSignIn(visit.store, visit.rp)) as unknown as JsonObject };
+}
+
+async function finishPasskey(visit: Visit, form: Form, json: JsonObject | null): Promise<Answer> {
+  if (json === null) return refuseWith(refusal('request_invalid', 'Signing in with a passkey needs JavaScript.'));
+  const response = json.response as unknown as Parameters<typeof finishSignIn>[2];
+  const finished = await finishSignIn(visit.store, visit.rp, response);
+  if (!finished.ok) return refuseWith(finished.refusal);
+  return {
+    kind: 'json',
+    body: { location: ownPath(form.get('return_to')) ?? '/' },
+    cookie: sessionCookie(finished.value.cookieValue, visit.store.rules.sessionSeconds),
+  };
+}
+
+async function showLink(visit: Visit): Promise<Answer> {
+  const token = visit.params.token ?? '';
+  const found = await findLink(visit.store, token);
+  if (!found.ok) return refuseWith(found.refusal);
+  const returnTo = ownPath(visit.query.get('return_to'));
+  return showPage(linkPage({ ...found.value, token, returnTo }));
+}
+
+async function followLink(visit: Visit, form: Form): Promise<Answer> {
+  const token = visit.params.token ?? '';
+  const used = await useLink(visit.store, token, { displayName: form.get('display_name') ?? '' });
+  if (!used.ok) return refuseWith(used.refusal);
+  const { cookieValue } = used.value;
+  const cookie = sessionCookie(cookieValue, visit.store.rules.sessionSeconds);
+  const returnTo = ownPath(form.get('return_to'));
+  const signedIn = await findSession(visit.store, cookieValue);
+  const hasPasskey = signedIn !== null && (await listPasskeys(visit.store, signedIn)).length > 0;
+  if (hasPasskey) return goTo(returnTo ?? '/', cookie);
+  return goTo(`/account?welcome=yes${returnTo === null ? '' : `&return_to=${encodeURIComponent(returnTo)}`}`, cookie);
+}
+
+async function signOut(visit: PersonalVisit): Promise<Answer> {
+  await endSession(visit.store, visit.signedIn);
+  return { kind: 'page', page: signedOutPage(), cookie: expiredSessionCookie() };
+}

@@ -1,0 +1,120 @@
+import { randomUUID } from 'node:crypto';
+import type Router from '@koa/router';
+import type { Context } from 'koa';
+import type { JsonObject } from '../kernel/json.ts';
+import { isCsrfTokenValid } from '../people/csrf.ts';
+import { isSameOrigin } from '../people/same_origin.ts';
+import { findSession } from '../people/session.ts';
+import { readSessionCookie } from '../people/session_cookie.ts';
+import { refusal } from '../wire/refusals.ts';
+import { type Answer, goTo, refuseWith, send } from './answer.ts';
+import { type Form, readPosted } from './form.ts';
+import { brokenPage } from './pages/error_page.ts';
+import { ownPath } from './return_to.ts';
+import { type ConsoleParts, frameOf, type PersonalVisit, type Visit } from './visit.ts';
+
+type Show<V extends Visit> = (visit: V) => Promise<Answer>;
+type Change<V extends Visit> = (visit: V, form: Form, json: JsonObject | null) => Promise<Answer>;
+
+/** How a route is entered. Reading changes nothing; what changes something is posted from a page of ours (T39). */
+export interface Entrances {
+  /** For everybody. */
+  show(path: string, handler: Show<Visit>): void;
+  post(path: string, handler: Change<Visit>): void;
+  /** For people who are signed in; others are sent to sign in and come back. */
+  showPerson(path: string, handler: Show<PersonalVisit>): void;
+  /** `purpose` names what the hidden token of the form was made for; `{name}` stands for a part of the path. */
+  postPerson(path: string, purpose: string, handler: Change<PersonalVisit>): void;
+  showAdministrator(path: string, handler: Show<PersonalVisit>): void;
+  postAdministrator(path: string, purpose: string, handler: Change<PersonalVisit>): void;
+}
+
+export function entrances(router: Router, parts: ConsoleParts): Entrances {
+  const serve = (ctx: Context, handler: Show<Visit>) => answerVisit(ctx, parts, handler);
+  return {
+    show: (path, handler) => router.get(path, (ctx) => serve(ctx, handler)),
+    post: (path, handler) => router.post(path, (ctx) => serve(ctx, posted(ctx, handler))),
+    showPerson: (path, handler) => router.get(path, (ctx) => serve(ctx, personal(ctx, handler))),
+    postPerson: (path, purpose, handler) =>
+      router.post(path, (ctx) => serve(ctx, posted(ctx, confirmed(ctx, purpose, handler)))),
+    showAdministrator: (path, handler) => router.get(path, (ctx) => serve(ctx, personal(ctx, administrator(handler)))),
+    postAdministrator: (path, purpose, handler) =>
+      router.post(path, (ctx) =>
+        serve(
+          ctx,
+          posted(
+            ctx,
+            confirmed(ctx, purpose, (visit, form, json) => administrator((one) => handler(one, form, json))(visit)),
+          ),
+        ),
+      ),
+  };
+}
+
+async function answerVisit(ctx: Context, parts: ConsoleParts, handler: Show<Visit>): Promise<void> {
+  const gone = new AbortController();
+  ctx.res.once('close', () => gone.abort());
+  let visit: Visit = { ...parts, ...addressOf(ctx), signedIn: null, signal: gone.signal };
+  let answer: Answer;
+  try {
+    visit = { ...visit, signedIn: await findSession(parts.store, readSessionCookie(ctx.get('cookie'))) };
+    answer = await handler(visit);
+  } catch (error) {
+    const reference = randomUUID();
+    parts.store.log.error({ err: error, reference }, 'a page failed');
+    answer = { kind: 'page', page: brokenPage(reference), status: 500 };
+  }
+  send(ctx, answer, frameOf(visit), wantsJson(ctx));
+}
+
+function addressOf(ctx: Context): Pick<Visit, 'params' | 'query'> {
+  return { params: (ctx.params ?? {}) as Record<string, string>, query: new URLSearchParams(ctx.querystring) };
+}
+
+function wantsJson(ctx: Context): boolean {
+  return ctx.accepts('text/html', 'application/json') === 'application/json';
+}
+
+function posted(ctx: Context, handler: Change<Visit>): Show<Visit> {
+  return async (visit) => {
+    if (!isSameOrigin(ctx.headers, visit.issuer)) {
+      return refuseWith(refusal('cross_site_request', 'The request did not come from a page of this server.'));
+    }
+    const body = await readPosted(ctx);
+    return body.ok ? handler(visit, body.value.form, body.value.json) : refuseWith(body.refusal);
+  };
+}
+
+function personal(ctx: Context, handler: Show<PersonalVisit>): Show<Visit> {
+  return async (visit) => {
+    if (visit.signedIn !== null) return handler({ ...visit, signedIn: visit.signedIn });
+    if (wantsJson(ctx)) return refuseWith(refusal('sign_in_required', 'You are not signed in, or not any more.'));
+    const back = ownPath(ctx.originalUrl);
+    return goTo(back === null || back === '/' ? '/sign-in' : `/sign-in?return_to=${encodeURIComponent(back)}`);
+  };
+}
+
+function confirmed(_ctx: Context, purpose: string, handler: Change<PersonalVisit>): Change<Visit> {
+  return async (visit, form, json) => {
+    const { signedIn } = visit;
+    if (signedIn === null) {
+      return refuseWith(refusal('sign_in_required', 'You are not signed in, or not any more.'), '/sign-in');
+    }
+    if (!isCsrfTokenValid(visit.store, signedIn, purposeFor(purpose, visit.params), form.get('csrf'))) {
+      return refuseWith(refusal('cross_site_request', 'The form was not made for you in this session.'));
+    }
+    return handler({ ...visit, signedIn }, form, json);
+  };
+}
+
+function administrator(handler: Show<PersonalVisit>): Show<PersonalVisit> {
+  return async (visit) => {
+    if (visit.signedIn.person.isAdministrator) return handler(visit);
+    return refuseWith(refusal('not_allowed', 'Only administrators may open this page.'));
+  };
+}
+
+/** Fills the parts of the path into a purpose: `decision:{id}`. */
+function purposeFor(purpose: string, params: Readonly<Record<string, string>>): string {
+  return purpose.replace(/\{(\w+)\}/g, (_, name: string) => params[name] ?? '');
+}
