@@ -7,6 +7,17 @@ import { createPersonalPart, type NewEvent, writeEventBody } from './event_body.
 /** The vault's purpose for the MAC that protects an event until a checkpoint covers it. */
 export const EVENT_MAC_PURPOSE = 'event';
 
+const times = new WeakMap<Tx, Promise<Date>>();
+
+// What commits together happened together: the events of a transaction carry the time of its first one.
+function timeOf(tx: Tx): Promise<Date> {
+  const known = times.get(tx);
+  if (known !== undefined) return known;
+  const time = sql<{ at: Date }>`select clock_timestamp() as at`.execute(tx).then((clock) => clock.rows[0]!.at);
+  times.set(tx, time);
+  return time;
+}
+
 /** Writes the event in the caller's transaction (invariant 8), and wakes the sealer once that has committed. */
 export async function append(
   store: Pick<Store, 'vault' | 'ephemeral'>,
@@ -14,8 +25,7 @@ export async function append(
   afterCommit: AfterCommit,
   event: NewEvent,
 ): Promise<void> {
-  const clock = await sql<{ at: Date }>`select clock_timestamp() as at`.execute(tx);
-  const at = clock.rows[0]!.at;
+  const at = await timeOf(tx);
   const part = event.personal === undefined ? null : createPersonalPart(event.personal);
   const body = writeEventBody(event, at, part);
   await tx

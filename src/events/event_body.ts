@@ -3,7 +3,7 @@ import { canonicalJson } from '../kernel/canonical_json.ts';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import type { EventKind } from './kinds.ts';
-import { SALT_BYTES } from './limits.ts';
+import { BODY_CHARACTERS_MAX, PERSONAL_CHARACTERS_MAX, SALT_BYTES } from './limits.ts';
 
 /** What a use case says happened. */
 export interface NewEvent {
@@ -34,7 +34,9 @@ export interface PersonalPart {
 }
 
 export function createPersonalPart(personal: JsonObject): PersonalPart {
-  return { salt: randomBytes(SALT_BYTES).toString('base64url'), json: canonicalJson(personal) };
+  const json = canonicalJson(personal);
+  if (json.length > PERSONAL_CHARACTERS_MAX) throw new RangeError('The personal part of an event is too long.');
+  return { salt: randomBytes(SALT_BYTES).toString('base64url'), json };
 }
 
 /** The names and texts of an event row; empty if there were none or they were erased. */
@@ -54,5 +56,8 @@ export function writeEventBody(event: NewEvent, at: Date, part: PersonalPart | n
     ids: event.ids,
     commitment: part === null ? null : commitmentTo(part),
   };
-  return canonicalJson({ ...body });
+  const text = canonicalJson({ ...body });
+  if (text.length > BODY_CHARACTERS_MAX)
+    throw new RangeError(`The ids of an event of kind ${event.kind} are too long.`);
+  return text;
 }

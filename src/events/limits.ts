@@ -1,4 +1,7 @@
 export const SALT_BYTES = 16;
+/** So that a line of an export, with its escapes, stays below what strict JSON reads. Callers bound what agents send. */
+export const BODY_CHARACTERS_MAX = 16 * 1024;
+export const PERSONAL_CHARACTERS_MAX = 64 * 1024;
 
 /** Nothing that committed waits longer for its position, also when its wake-up was lost. */
 export const SEAL_WAIT_MS_MAX = 100;
@@ -11,5 +14,3 @@ export const SEAL_RETRY_MS = 1_000;
 
 /** Rows read at a time by an export. */
 export const EXPORT_PAGE_EVENTS = 1_000;
-/** A line of an export: a body and a personal part. */
-export const EXPORT_LINE_CHARACTERS_MAX = 1024 * 1024;
