@@ -32,16 +32,25 @@ export const REFUSALS = {
   // What the agent may do
   method_not_allowed: { status: 403, next: 'This MCP method is not open to agents here.' },
   policy_denied: { status: 403, next: 'Do not retry: no approval can lift this. Choose another way.' },
-  policy_unavailable: { status: 503, next: 'Try again later: no call is allowed while the policy cannot be evaluated.' },
+  policy_unavailable: {
+    status: 503,
+    next: 'Try again later: no call is allowed while the policy cannot be evaluated.',
+  },
   tool_unknown: { status: 403, next: 'Use a tool that the tool list shows.' },
-  tool_changed: { status: 403, next: 'The tool changed since its owner accepted it. Its owner must accept the change.' },
+  tool_changed: {
+    status: 403,
+    next: 'The tool changed since its owner accepted it. Its owner must accept the change.',
+  },
   tool_not_in_task: { status: 403, next: 'Start a task that includes this tool.' },
   tool_server_inactive: { status: 403, next: 'An administrator must accept this tool server first.' },
   task_ended: { status: 401, next: 'The task has ended. Start a new one.' },
   task_invalid: { status: 400, next: 'Name an active task of the same agent and tool server.' },
   agent_inactive: { status: 403, next: 'The agent is not active. Ask its owner.' },
   person_inactive: { status: 403, next: 'The person this agent acts for is not active.' },
-  no_eligible_approver: { status: 403, next: 'Nobody may approve this call. The owner of the policy must name approvers.' },
+  no_eligible_approver: {
+    status: 403,
+    next: 'Nobody may approve this call. The owner of the policy must name approvers.',
+  },
   too_many_step_ups: { status: 429, next: 'Wait until earlier requests for approval are decided.' },
   denied_recently: { status: 403, next: 'A person refused this call. Change your plan instead of asking again.' },
   // The life of a step-up

@@ -1,4 +1,4 @@
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 
 /** A private ES256 key as a JWK (RFC 7517): JSON, to be kept in a file that only its owner can read. */
 export interface PrivateKeyJwk {

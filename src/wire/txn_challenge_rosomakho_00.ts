@@ -1,6 +1,6 @@
 // draft-rosomakho-oauth-txn-challenge-00, "OAuth 2.0 Transaction Authorization Challenge" (2026-06-25).
 
-import { createLocalJWKSet, errors, type JWK, jwtVerify, SignJWT } from 'jose';
+import { type CryptoKey, createLocalJWKSet, errors, type JWK, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { authorizationDetails } from './authorization_details.ts';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import { type CryptoKey, exportJWK, generateKeyPair, type JWK } from 'jose';
 import { PolicyBook } from '../../src/agents/policy_book.ts';
 import { findToolServer, type ToolServer } from '../../src/agents/tool_servers.ts';
 import { decide } from '../../src/approvals/decide.ts';
