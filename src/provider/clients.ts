@@ -1,0 +1,67 @@
+import type { AdapterPayload, ClientMetadata } from 'oidc-provider';
+import { append } from '../events/append.ts';
+import type { Store } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+
+/** Where the engine looks clients up: the configuration, then the table. Clients known by a document (CIMD) come after. */
+export interface ClientSource {
+  find(clientId: string): Promise<AdapterPayload | undefined>;
+  /** Keeps a client that registered itself (RFC 7591). */
+  register(clientId: string, metadata: AdapterPayload): Promise<void>;
+}
+
+/**
+ * What a kind of client is never free to choose, whatever its row says: guards prove possession of a key with every
+ * token (design §3, Principals), and no machine of ours has a shared secret.
+ */
+const FORCED = {
+  registered: {},
+  guard: {
+    token_endpoint_auth_method: 'private_key_jwt',
+    dpop_bound_access_tokens: true,
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  },
+  agent: {
+    token_endpoint_auth_method: 'private_key_jwt',
+    grant_types: ['client_credentials'],
+    response_types: [],
+    redirect_uris: [],
+  },
+} as const satisfies Record<string, Partial<Record<keyof ClientMetadata, unknown>>>;
+
+export interface ClientSourceOptions {
+  readonly store: Store;
+  /** Clients of the configuration, by client id. */
+  readonly clients: readonly ClientMetadata[];
+  /** Runs before every look-up; throws to refuse the request. */
+  readonly beforeFind: (clientId: string) => Promise<void>;
+}
+
+export function createClientSource({ store, clients, beforeFind }: ClientSourceOptions): ClientSource {
+  const configured = new Map(clients.map((client) => [client.client_id, client]));
+  return {
+    async find(clientId) {
+      await beforeFind(clientId);
+      const fromConfiguration = configured.get(clientId);
+      if (fromConfiguration !== undefined) return fromConfiguration as AdapterPayload;
+      const row = await store.db
+        .selectFrom('oauth_clients')
+        .select(['source', 'metadata'])
+        .where('client_id', '=', clientId)
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      return { ...row.metadata, ...FORCED[row.source], client_id: clientId } as unknown as AdapterPayload;
+    },
+    async register(clientId, metadata) {
+      await transact(store, async (tx, afterCommit) => {
+        await tx
+          .insertInto('oauth_clients')
+          .values({ client_id: clientId, source: 'registered', metadata: JSON.stringify(metadata) })
+          .execute();
+        await append(store, tx, afterCommit, { kind: 'client.registered', ids: { client: clientId } });
+      });
+    },
+  };
+}
