@@ -1,0 +1,32 @@
+import type { Middleware } from 'koa';
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import { append } from '../events/append.ts';
+import type { Store } from '../store/store.ts';
+import { transact } from '../store/transact.ts';
+import { requestFacts } from './request_facts.ts';
+
+/** Attributes every token in the audit log before the client has it: a token that could not be recorded is not handed out. */
+export function recordIssuedTokens(store: Store): Middleware {
+  return async (ctx, next) => {
+    await next();
+    const { oidc } = ctx as unknown as KoaContextWithOIDC;
+    if (oidc?.route !== 'token' || ctx.status !== 200) return;
+    const token = oidc.entities.AccessToken ?? oidc.entities.ClientCredentials;
+    if (token === undefined) return;
+    const { task, subject } = requestFacts(ctx);
+    await transact(store, (tx, afterCommit) =>
+      append(store, tx, afterCommit, {
+        kind: 'token.issued',
+        ids: {
+          token: token.jti,
+          client: token.clientId ?? null,
+          subject: task?.requesterId ?? subject ?? null,
+          agent: task?.agentId ?? null,
+          task: task?.id ?? null,
+          resource: String(token.aud),
+          key: token.jkt ?? null,
+        },
+      }),
+    );
+  };
+}

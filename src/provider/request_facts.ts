@@ -1,0 +1,29 @@
+import type { ToolServer } from '../agents/tool_servers.ts';
+import type { LiveTask } from './live_task.ts';
+
+/** What one request has established so far; later steps rely on it instead of asking again. */
+export interface RequestFacts {
+  /** The live task the token will be for. */
+  task?: LiveTask;
+  /** The active tool server that was asked for. */
+  toolServer?: ToolServer;
+  /** `sub` of a token without a task: the agent or the tool server. */
+  subject?: string;
+  /** The client id that was looked up, known or not. */
+  clientId?: string;
+  /** Grants whose whole family was revoked while this request ran. */
+  revokedGrants?: Set<string>;
+  /** The error that ended the request. */
+  error?: Error;
+}
+
+const factsOfRequest = new WeakMap<object, RequestFacts>();
+
+/** Keyed by the Node request: the engine makes several Koa contexts for one. */
+export function requestFacts(ctx: { readonly req: object }): RequestFacts {
+  const known = factsOfRequest.get(ctx.req);
+  if (known !== undefined) return known;
+  const facts: RequestFacts = {};
+  factsOfRequest.set(ctx.req, facts);
+  return facts;
+}
