@@ -1,0 +1,50 @@
+import { createLocalJWKSet, type JWK, type JWTPayload, jwtVerify } from 'jose';
+import type { Store } from '../store/store.ts';
+import { findLiveTaskById } from './live_task.ts';
+
+export interface IssuedToken extends JWTPayload {
+  readonly jti: string;
+  readonly aud: string;
+  readonly client_id: string;
+  readonly exp: number;
+  readonly scope?: string;
+  readonly task?: { readonly id: string };
+  readonly cnf?: { readonly jkt?: string };
+}
+
+/** Recognises the access tokens of this issuer: signature, issuer, type and expiry. Whether one still works is not asked. */
+export type ReadAccessToken = (token: string) => Promise<IssuedToken | undefined>;
+
+export function createAccessTokenReader(issuer: string, publicKeys: readonly JWK[]): ReadAccessToken {
+  const keys = createLocalJWKSet({ keys: [...publicKeys] });
+  return async (token) => {
+    try {
+      // RFC 9068 §4: the type keeps ID tokens and client assertions out.
+      const { payload } = await jwtVerify(token, keys, { issuer, algorithms: ['ES256'], typ: 'at+jwt' });
+      return isComplete(payload) ? payload : undefined;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function isComplete(payload: JWTPayload): payload is IssuedToken {
+  return (
+    typeof payload.jti === 'string' &&
+    typeof payload.aud === 'string' &&
+    typeof payload.exp === 'number' &&
+    typeof payload.client_id === 'string'
+  );
+}
+
+/** Whether the token is not revoked and its task runs. */
+export async function isInForce(store: Store, token: IssuedToken): Promise<boolean> {
+  const revoked = await store.db
+    .selectFrom('revoked_tokens')
+    .select('jti')
+    .where('jti', '=', token.jti)
+    .executeTakeFirst();
+  if (revoked !== undefined) return false;
+  if (token.task === undefined) return true;
+  return (await findLiveTaskById(store, token.task.id)).ok;
+}
