@@ -1,0 +1,195 @@
+import { createPublicKey } from 'node:crypto';
+import type { JWK } from 'jose';
+import type { Middleware } from 'koa';
+import { type ClientMetadata, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import type { SafeFetch } from '../kernel/safe_fetch.ts';
+import type { Store } from '../store/store.ts';
+import { createAccessTokenReader } from './access_token.ts';
+import { createFindAccount } from './accounts.ts';
+import { type Artifacts, createAdapterFactory } from './adapter.ts';
+import { normalizeAuthorizationRequest } from './authorization_request.ts';
+import { type ClientDocumentRules, createClientDocuments, createEngineFetch } from './cimd.ts';
+import { CLIENT_DEFAULTS, EXTRA_CLIENT_METADATA } from './client_metadata.ts';
+import { createClientSource } from './clients.ts';
+import { completeDiscovery, enginePath, ROUTES } from './discovery.ts';
+import { createErrorRenderer, type ErrorPages } from './errors.ts';
+import { endRevokedFamilies, watchRevokedGrants } from './family.ts';
+import { createAuthorizationDetails } from './grants/authorization_details.ts';
+import { redeemOnce } from './grants/redeem_once.ts';
+import { createInteractionPolicy } from './interactions/policy.ts';
+import { createIntrospection, introspectAccessTokens } from './introspection.ts';
+import { recordIssuedTokens } from './issued_tokens.ts';
+import { assertIssuer, issuerPath } from './issuer.ts';
+import type { ProviderKeys } from './keys.ts';
+import { lifetimes } from './lifetimes.ts';
+import { createAssertionCheck, detectReplays, refuseForgottenProofs } from './replay.ts';
+import { requestFacts } from './request_facts.ts';
+import { createResourceIndicators } from './resources.ts';
+import { revocation, revokeAccessTokens } from './revocation.ts';
+import { echoStepUpScope } from './scope_echo.ts';
+import { createTokenThrottle } from './throttle.ts';
+import { customizeAccessToken, extraTokenClaims } from './token_claims.ts';
+
+export interface ProviderOptions extends ProviderKeys {
+  readonly store: Store;
+  readonly artifacts: Artifacts;
+  readonly config: {
+    readonly issuer: string;
+    /** Published in discovery beside what the engine adds itself. */
+    readonly scopesSupported: readonly string[];
+    readonly cimd: ClientDocumentRules;
+    readonly dynamicRegistration: boolean;
+    /** Clients registered in the configuration. */
+    readonly clients: readonly ClientMetadata[];
+  };
+  readonly safeFetch: SafeFetch;
+  /** For errors that must not be sent to a client. */
+  readonly pages: ErrorPages;
+}
+
+export interface OAuthProvider {
+  readonly provider: Provider;
+  /** Answers the paths of the OAuth engine and hands on all others. */
+  readonly middleware: Middleware;
+}
+
+/** Builds the OAuth engine. Throws when the issuer or a configured client cannot be used. */
+export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
+  const { store, artifacts, tokenKeys, config } = options;
+  assertIssuer(config.issuer);
+  const throttle = createTokenThrottle(store.ephemeral);
+  const provider = new Provider(config.issuer, configuration(options, throttle.beforeClient));
+  const readAccessToken = createAccessTokenReader(config.issuer, tokenKeys.keys.map(publicJwk));
+
+  detectReplays(provider, store.ephemeral);
+  redeemOnce(provider, store, artifacts);
+  watchRevokedGrants(provider);
+  provider.on('introspection.error', rememberError);
+  provider.on('revocation.error', rememberError);
+  provider.on('server_error', (ctx, error) =>
+    store.log.error({ err: error, path: ctx.path }, 'the OAuth engine failed'),
+  );
+
+  // In order; what happens after `next()` runs from the last to the first.
+  const steps: readonly Middleware[] = [
+    standAtIssuer(config.issuer),
+    endRevokedFamilies(store),
+    throttle.countFailures,
+    refuseForgottenProofs(store.ephemeral),
+    normalizeAuthorizationRequest,
+    recordIssuedTokens(store),
+    echoStepUpScope(store.ephemeral),
+    introspectAccessTokens(store, readAccessToken),
+    revokeAccessTokens(store, readAccessToken),
+    completeDiscovery(config.scopesSupported),
+  ];
+  for (const step of steps) provider.use(step as Parameters<Provider['use']>[0]);
+  return { provider, middleware: mount(provider, issuerPath(config.issuer)) };
+}
+
+function rememberError(ctx: KoaContextWithOIDC, error: Error): void {
+  requestFacts(ctx).error = error;
+}
+
+function configuration(options: ProviderOptions, beforeFind: (clientId: string) => Promise<void>): Configuration {
+  const { store, artifacts, tokenKeys, cookieKeys, config, safeFetch } = options;
+  const path = issuerPath(config.issuer);
+  const cookie = config.issuer.startsWith('https:') ? '__Secure-countersign' : 'countersign';
+  return {
+    adapter: createAdapterFactory(artifacts, createClientSource({ store, clients: config.clients, beforeFind })),
+    jwks: { keys: [...tokenKeys.keys] } as NonNullable<Configuration['jwks']>,
+    cookies: {
+      keys: [...cookieKeys],
+      names: { session: `${cookie}-oauth`, interaction: `${cookie}-interaction`, resume: `${cookie}-resume` },
+      long: { httpOnly: true, sameSite: 'lax', signed: true },
+      short: { httpOnly: true, sameSite: 'lax', signed: true },
+    },
+    routes: ROUTES,
+    scopes: ['openid', 'offline_access'],
+    responseTypes: ['code'],
+    clientAuthMethods: ['none', 'private_key_jwt'],
+    enabledJWA: {
+      clientAuthSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
+      dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519'],
+    },
+    clientDefaults: CLIENT_DEFAULTS,
+    extraClientMetadata: EXTRA_CLIENT_METADATA,
+    clockTolerance: 0,
+    pkce: { required: () => true },
+    allowOmittingSingleRegisteredRedirectUri: false,
+    findAccount: createFindAccount(store),
+    interactions: {
+      policy: createInteractionPolicy(store),
+      url: (_ctx, interaction) => `${path}/interaction/${interaction.uid}`,
+    },
+    // One-shot: a Grant counts only on the trip whose consent made or found it.
+    loadExistingGrant: async (ctx) => {
+      const grantId = ctx.oidc.result?.consent?.grantId;
+      return grantId === undefined ? undefined : ctx.oidc.provider.Grant.find(grantId);
+    },
+    issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    expiresWithSession: () => false,
+    assertJwtClientAuthClaimsAndHeader: createAssertionCheck(config.issuer, store.ephemeral),
+    extraTokenClaims,
+    formats: { customizers: { jwt: customizeAccessToken } },
+    ttl: lifetimes,
+    renderError: createErrorRenderer(options.pages),
+    fetch: createEngineFetch(safeFetch, store.log),
+    features: features(options),
+  };
+}
+
+function features({ store, tokenKeys, config }: ProviderOptions): NonNullable<Configuration['features']> {
+  return {
+    devInteractions: { enabled: false },
+    userinfo: { enabled: false },
+    rpInitiatedLogout: { enabled: false },
+    pushedAuthorizationRequests: { enabled: false },
+    clientCredentials: { enabled: true },
+    dPoP: { enabled: true },
+    resourceIndicators: createResourceIndicators({ store, signingKeyId: tokenKeys.keys[0]?.kid ?? '' }),
+    richAuthorizationRequests: createAuthorizationDetails(store),
+    introspection: createIntrospection(store),
+    revocation,
+    registration: { enabled: config.dynamicRegistration, issueRegistrationAccessToken: false },
+    clientIdMetadataDocument: createClientDocuments(config.cimd),
+  } as NonNullable<Configuration['features']>;
+}
+
+/**
+ * The engine builds addresses from the request. Behind a proxy that ends TLS the request is plain http, so scheme and
+ * path are taken from the issuer; the host was pinned before (`pinHost`).
+ */
+function standAtIssuer(issuer: string): Middleware {
+  const protocol = new URL(issuer).protocol.slice(0, -1);
+  const path = issuerPath(issuer);
+  return async (ctx, next) => {
+    Object.defineProperty(ctx.request, 'protocol', { value: protocol });
+    ctx.mountPath = path;
+    await next();
+  };
+}
+
+/** The engine is a Koa application of its own, with its own cookie keys and error answers. */
+function mount(provider: Provider, prefix: string): Middleware {
+  const handle = provider.callback();
+  return async (ctx, next) => {
+    const path = enginePath(ctx.path, prefix);
+    if (path === undefined) return next();
+    const { url } = ctx.req;
+    ctx.req.url = `${path}${ctx.search}`;
+    ctx.respond = false;
+    try {
+      await handle(ctx.req, ctx.res);
+    } finally {
+      ctx.req.url = url ?? '';
+    }
+  };
+}
+
+function publicJwk(privateJwk: JWK): JWK {
+  const { kid, alg, use } = privateJwk;
+  const jwk = createPublicKey({ key: privateJwk as never, format: 'jwk' }).export({ format: 'jwk' });
+  return { ...(jwk as JWK), ...(kid && { kid }), ...(alg && { alg }), ...(use && { use }) };
+}
