@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import Koa from 'koa';
 import type { ClientMetadata } from 'oidc-provider';
 import { newId } from '../../src/kernel/ids.ts';
@@ -37,7 +37,6 @@ export interface OAuthServer {
   readonly oauth: OAuthProvider;
   readonly issuer: string;
   readonly port: number;
-  /** A second node on the same stores, as behind a load balancer. */
   close(): Promise<void>;
 }
 
@@ -124,11 +123,15 @@ export async function addPerson(store: Store, name = 'Ada'): Promise<string> {
 
 export async function signedInBrowser(server: OAuthServer, personId: string): Promise<OAuthBrowser> {
   const browser = new OAuthBrowser(new URL(server.issuer).origin);
+  await signIn(server, browser, personId);
+  return browser;
+}
+
+export async function signIn(server: OAuthServer, browser: OAuthBrowser, personId: string): Promise<void> {
   const { cookieValue } = await transact(server.store, (tx, afterCommit) =>
     startSession(server.store, tx, afterCommit, { personId, amr: ['link'] }),
   );
   browser.setCookie(SESSION_COOKIE, cookieValue);
-  return browser;
 }
 
 export interface TestKey {
