@@ -1,12 +1,12 @@
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { AuthorizationServer } from '../wire/authorization_server_rfc8414.ts';
 import { parseAccessTokenClaims } from '../wire/claims.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { SIGNING_ALGORITHM } from '../wire/signing_key.ts';
 import { BoundedMap } from './bounded_map.ts';
 import type { Caller } from './caller.ts';
-import type { IssuerMetadata } from './discovery.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { ACCESS_TOKEN_CHARACTERS_MAX, ISSUER_TIMEOUT_MS, VERDICTS_MAX } from './limits.ts';
 
@@ -25,7 +25,7 @@ export type VerifyAccessToken = (token: string, now: Date) => Promise<Result<Tok
 export function accessTokenVerifier(
   issuer: string,
   resource: string,
-  metadata: () => Promise<IssuerMetadata>,
+  metadata: () => Promise<AuthorizationServer>,
 ): VerifyAccessToken {
   const verdicts = new BoundedMap<TokenVerdict>(VERDICTS_MAX);
   let keys: JWTVerifyGetKey | undefined;

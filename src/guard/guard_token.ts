@@ -1,10 +1,10 @@
 import { request } from 'undici';
 import { z } from 'zod';
+import type { AuthorizationServer } from '../wire/authorization_server_rfc8414.ts';
 import { clientAssertion } from '../wire/client_assertion_rfc7523.ts';
 import { createDpopProof, type DpopKey } from '../wire/dpop_rfc9449.ts';
 import { GUARD_API_PATH, GUARD_API_SCOPE } from '../wire/guard_api.ts';
 import type { SigningKey } from '../wire/signing_key.ts';
-import type { IssuerMetadata } from './discovery.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { ISSUER_TIMEOUT_MS, TOKEN_RENEWAL_FRACTION } from './limits.ts';
 
@@ -17,7 +17,7 @@ export interface GuardTokenSource {
 
 export interface GuardTokenOptions {
   readonly issuer: string;
-  readonly metadata: () => Promise<IssuerMetadata>;
+  readonly metadata: () => Promise<AuthorizationServer>;
   readonly key: SigningKey;
   readonly dpopKey: DpopKey;
   readonly clientId: () => string | undefined;

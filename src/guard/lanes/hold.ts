@@ -1,5 +1,6 @@
 import type { JsonObject, JsonValue } from '../../kernel/json.ts';
 import { refusal } from '../../wire/refusals.ts';
+import { STEP_UP_META } from '../../wire/result_meta.ts';
 import { refusalMessage } from '../answers.ts';
 import type { GuardContext, GuardedCall } from '../context.ts';
 import { type Decided, decide, type Pending } from '../decide.ts';
@@ -9,7 +10,7 @@ import { refusalMessageOf } from '../refusal_message.ts';
 import { replayMessage } from '../replay.ts';
 import { runPlain, runRedeemedInto } from '../run.ts';
 import { waitForStepUp } from '../wait.ts';
-import { retryMessage } from './retry.ts';
+import { retryMessage, stepUpMeta } from './retry.ts';
 
 /**
  * Keeps the call open with progress notifications and goes on with it when a person approved. A caller that drops off
@@ -127,6 +128,7 @@ function sendProgress(call: GuardedCall, held: Held): () => void {
         progressToken: token,
         // Far below what the tool's own progress will say, so that it never goes backwards.
         progress: Number((seconds / 1000 + 0.001).toFixed(6)),
+        _meta: { [STEP_UP_META]: stepUpMeta(held.pending.stepUp) },
         message: `Waiting for a person to approve ${held.name}: ${held.pending.stepUp.approval_url}`,
       },
     };
