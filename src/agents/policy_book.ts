@@ -19,6 +19,8 @@ export interface PinnedPolicy {
 interface Entry {
   readonly policy: Result<PinnedPolicy, Refusal>;
   readonly readAt: number;
+  /** Of the accepted tools it was compiled for: compiling is repeated only when they differ. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -30,6 +32,8 @@ export class PolicyBook {
   readonly engine = new PolicyEngine();
   readonly #entries = new Map<string, Promise<Entry>>();
   readonly #subscribed = new Set<string>();
+  /** Servers whose tools changed since they were read. */
+  readonly #stale = new Set<string>();
 
   constructor(set: PolicySet) {
     this.set = set;
@@ -38,25 +42,28 @@ export class PolicyBook {
   async compiledFor(store: Store, server: Pick<ToolServer, 'id' | 'name'>): Promise<Result<PinnedPolicy, Refusal>> {
     if (!this.#subscribed.has(server.id)) {
       this.#subscribed.add(server.id);
-      await store.ephemeral.subscribe(CHANNELS.toolServer(server.id), () => this.#entries.delete(server.id));
+      await store.ephemeral.subscribe(CHANNELS.toolServer(server.id), () => this.#stale.add(server.id));
     }
     const known = await this.#entries.get(server.id);
-    if (known !== undefined && performance.now() - known.readAt < COMPILED_POLICY_MS_MAX) return known.policy;
-    const fresh = this.#compile(store, server);
+    const isFresh = known !== undefined && performance.now() - known.readAt < COMPILED_POLICY_MS_MAX;
+    if (isFresh && !this.#stale.delete(server.id)) return known.policy;
+    const fresh = this.#compile(store, server, known);
     this.#entries.set(server.id, fresh);
     fresh.catch(() => this.#entries.delete(server.id));
     return (await fresh).policy;
   }
 
-  async #compile(store: Store, server: Pick<ToolServer, 'id' | 'name'>): Promise<Entry> {
+  async #compile(store: Store, server: Pick<ToolServer, 'id' | 'name'>, before: Entry | undefined): Promise<Entry> {
     const readAt = performance.now();
     const tools = (await listTools(store, server.id)).filter((tool) => tool.state === 'accepted');
+    const fingerprint = tools.map(({ name, digest, risk }) => `${name} ${digest} ${risk}`).join('\n');
+    if (before?.fingerprint === fingerprint) return { ...before, readAt };
     const compiled = compilePolicy(this.set, {
       name: server.name,
       tools: tools.map((tool) => ({ definition: tool.definition as ToolDefinition, risk: tool.risk })),
     });
     const pins = new Map(tools.map(({ name, digest, risk }) => [name, { digest, risk }]));
-    if (compiled.ok) return { policy: accepted({ compiled: compiled.value, pins }), readAt };
+    if (compiled.ok) return { policy: accepted({ compiled: compiled.value, pins }), readAt, fingerprint };
     store.log.error(
       { tool_server: server.name, problems: compiled.refusal },
       'the policy does not fit the tools of this server; its calls are denied',
@@ -69,6 +76,7 @@ export class PolicyBook {
         ),
       ),
       readAt,
+      fingerprint,
     };
   }
 }

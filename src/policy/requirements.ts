@@ -1,10 +1,10 @@
-/** How strongly an approver must be authenticated, from least to most. */
-export const TIERS = ['standard', 'passkey', 'critical'] as const;
-export type Tier = (typeof TIERS)[number];
+import { TIERS, type Tier } from '../model/requirements.ts';
+
+export { TIERS, type Tier };
 
 /**
- * Who may approve. `requester` is the person the task runs for, `owner` the accountable owner of the agent. Naming
- * `requester` is what lets people decide about their own task (design §3, invariant 6).
+ * Who may approve. `requester` is the person the task runs for, `owner` the owner of the tool server. Naming
+ * `requester` is what lets people decide about their own task (design §3, invariant 6); the agent's owner never may.
  */
 export type Approver = 'requester' | 'owner' | 'administrators' | `group:${string}` | `person:${string}`;
 
