@@ -18,8 +18,6 @@ export interface ConsoleParts {
   readonly rp: RelyingParty;
   /** Fetches the metadata of a tool server that asks to be accepted. */
   readonly fetch: SafeFetch;
-  /** Checks the whole sealed log; the words are shown to an administrator. */
-  readonly verifyLog: () => Promise<{ readonly isWhole: boolean; readonly words: string }>;
 }
 
 /** One request, as the handlers see it. */

@@ -50,8 +50,9 @@ export function deploymentText(deployment: string): string {
     return deployment;
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return deployment;
-  const { url, command, args } = parsed as JsonObject;
+  const { url, command, args, name, version } = parsed as JsonObject;
   if (typeof url === 'string') return url;
+  if (typeof name === 'string') return `${name} ${typeof version === 'string' ? version : ''}`.trim();
   if (typeof command !== 'string') return deployment;
   const words = Array.isArray(args) ? args.filter((word) => typeof word === 'string') : [];
   return [command, ...words].map((word) => (/^[\w@%+=:,./~-]+$/.test(word) ? word : JSON.stringify(word))).join(' ');

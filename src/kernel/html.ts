@@ -16,7 +16,7 @@ export type HtmlPart = Html | string | number | false | null | undefined | reado
 export function html(strings: TemplateStringsArray, ...parts: readonly HtmlPart[]): Html {
   const written: string[] = [strings[0]!];
   for (const [index, part] of parts.entries()) {
-    if (/[A-Za-z-]=$/.test(strings[index]!)) {
+    if (/\s[A-Za-z-]+=$/.test(strings[index]!)) {
       throw new TypeError(
         `Quote the attribute before value ${index + 1} of this template: ${strings[index]!.slice(-40)}`,
       );
