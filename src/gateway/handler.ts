@@ -5,6 +5,7 @@ import {
   type McpRequestContext,
   Server,
 } from '@modelcontextprotocol/server';
+import type { McpFetch } from '../guard/options.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { errorResponse } from './error_response.ts';
@@ -14,9 +15,6 @@ import { type RelayOptions, relay } from './relay.ts';
 import type { InitializeResult } from './upstream/connection.ts';
 import { isObject } from './upstream/json_rpc_peer.ts';
 import { UpstreamError } from './upstream/upstream_error.ts';
-
-/** The seam to the guard: a web-standard MCP handler behind it, and before it the listener. */
-export type McpFetch = (request: Request, options?: { parsedBody?: unknown; authInfo?: AuthInfo }) => Promise<Response>;
 
 export interface HandlerOptions extends RelayOptions {
   readonly describe: () => Promise<InitializeResult>;

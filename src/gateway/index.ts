@@ -1,7 +1,8 @@
+import type { McpFetch } from '../guard/options.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Deployment } from '../wire/action_digest.ts';
 import type { ToolDefinition } from '../wire/manifest.ts';
-import { createHandler, type McpFetch } from './handler.ts';
+import { createHandler } from './handler.ts';
 import { InFlightCalls } from './in_flight.ts';
 import {
   REQUEST_QUIET_SECONDS_MAX,
@@ -18,7 +19,6 @@ import { Session } from './session.ts';
 import { connectUpstream } from './upstream/connect.ts';
 import { resolveUpstream, type UpstreamConfig } from './upstream_config.ts';
 
-export type { McpFetch } from './handler.ts';
 export type { UpstreamConfig } from './upstream_config.ts';
 
 export interface GatewayOptions {

@@ -31,6 +31,8 @@ export const STDERR_TAIL_CHARACTERS_MAX = 2_048;
 
 /** After the end of stdin, and again after SIGTERM. */
 export const STOP_STEP_MS = 1_000;
+/** For the last answers of a process that ended. */
+export const STDOUT_DRAIN_MS_MAX = 500;
 
 export const TOOLS_MAX = 2_000;
 export const LIST_PAGES_MAX = 100;

@@ -7,45 +7,31 @@ import type { SessionRequestOptions } from './session.ts';
 const LOG_LEVEL_META_KEY = 'io.modelcontextprotocol/logLevel';
 const SEVERITIES: readonly string[] = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 
-export interface NotificationRelay {
-  readonly handlers: Pick<SessionRequestOptions, 'onProgress' | 'onLog'>;
-  /** Resolves when everything relayed so far is written. */
-  flushed(): Promise<unknown>;
-}
-
 /** Sends progress and log messages of a call on the stream of that call, in words its client understands. */
 export function relayNotifications(
   request: JSONRPCRequest,
   context: ServerContext,
   era: 'legacy' | 'modern',
-): NotificationRelay {
-  const sending = new Set<Promise<void>>();
+): Pick<SessionRequestOptions, 'onProgress' | 'onLog'> {
   let bytesLeft = RELAYED_BYTES_PER_CALL_MAX;
   const send = (method: string, raw: JsonObject, ours: JsonObject) => {
     const params = cleanParams(raw, ours);
     if (params === undefined) return;
     bytesLeft -= JSON.stringify(params).length;
     if (bytesLeft < 0) return;
-    const sent = context.mcpReq
-      .notify({ method, params })
-      // The client is gone or does not take log messages; the result matters more.
-      .catch(() => {})
-      .finally(() => sending.delete(sent));
-    sending.add(sent);
+    // Written before the result, which comes later. A client that is gone, or takes no log messages, loses nothing.
+    context.mcpReq.notify({ method, params }).catch(() => {});
   };
   const token = request.params?._meta?.progressToken;
-  const logs = logFilter(context, era);
+  const isWanted = logFilter(context, era);
   return {
-    handlers: {
-      // The upstream saw a token of ours; the client gets its own back.
-      ...(token === undefined
-        ? {}
-        : { onProgress: (params) => send('notifications/progress', params, { progressToken: token }) }),
-      onLog: (params) => {
-        if (logs(params)) send('notifications/message', params, {});
-      },
+    // The upstream saw a token of ours; the client gets its own back.
+    ...(token === undefined
+      ? {}
+      : { onProgress: (params) => send('notifications/progress', params, { progressToken: token }) }),
+    onLog: (params) => {
+      if (isWanted(params)) send('notifications/message', params, {});
     },
-    flushed: () => Promise.all(sending),
   };
 }
 

@@ -67,17 +67,14 @@ async function forward(
   params: JsonObject,
   signal: AbortSignal,
 ): Promise<JsonObject> {
-  const notifications = relayNotifications(request, context, era);
   const isCall = request.method === 'tools/call';
   await options.logLevels.restore(lease.session, principal.key);
   const result = await lease.session.request(request.method, params, {
     signal,
     keepsNumbers: true,
-    ...notifications.handlers,
+    ...relayNotifications(request, context, era),
     ...(isCall ? { argumentsText: canonicalJson((params.arguments ?? {}) as JsonValue) } : {}),
   });
-  // Progress that came before the result is written before it.
-  await notifications.flushed();
   if (request.method === 'logging/setLevel') options.logLevels.remember(lease.session, principal.key, params);
   return sanitizeResult(result);
 }

@@ -3,7 +3,7 @@ import { AUTHORIZATION_DENIAL_KEY } from '../wire/authorization_denial_sep_2643.
 import { META_PREFIX } from '../wire/result_meta.ts';
 import { ERROR_MESSAGE_CHARACTERS_MAX, MESSAGE_DEPTH_MAX } from './limits.ts';
 import { isObject } from './upstream/json_rpc_peer.ts';
-import { UpstreamError } from './upstream/upstream_error.ts';
+import { UpstreamError, unusableAnswer } from './upstream/upstream_error.ts';
 
 const URL_ELICITATION_REQUIRED_CODE = -32042;
 const INTERNAL_ERROR_CODE = -32603;
@@ -20,9 +20,7 @@ function isReservedMetaKey(key: string): boolean {
 export function sanitizeResult(result: JsonObject): JsonObject {
   // A 2025 server has no such results; a 2026 client would open the link or start polling a task.
   if (result.resultType !== undefined && result.resultType !== 'complete') {
-    throw new UpstreamError(
-      'answered',
-      INTERNAL_ERROR_CODE,
+    throw unusableAnswer(
       'The tool server asked for input or for patience instead of answering. The gateway does not pass that on.',
     );
   }
@@ -81,9 +79,7 @@ function assertDepth(value: JsonValue | undefined, depth: number): void {
 // JSON.stringify overflows the stack at some thousand levels, and then the client would wait for ever.
 function refuseBelow(depth: number): void {
   if (depth <= MESSAGE_DEPTH_MAX) return;
-  throw new UpstreamError(
-    'answered',
-    INTERNAL_ERROR_CODE,
+  throw unusableAnswer(
     `The tool server answered, but nested deeper than ${MESSAGE_DEPTH_MAX}. Its answer is not passed on.`,
   );
 }

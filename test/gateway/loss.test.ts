@@ -52,7 +52,7 @@ describe.each([
     expect(result.tools.map((tool: { name: string }) => tool.name)).toEqual(
       (await served.gateway.tools()).map((tool) => tool.name),
     );
-    expect(result.tools).toHaveLength(18);
+    expect(result.tools).toHaveLength(20);
     expect(result.nextCursor).toBeUndefined();
     expect(result.tools[0]).toMatchObject({ name: 'echo', 'x-vendor': { keep: [1, 2] } });
   });

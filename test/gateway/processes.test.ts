@@ -63,6 +63,18 @@ test.each([true, false])(
   },
 );
 
+test('the last answer of a process that ends right after it arrives', async () => {
+  served = await serveGateway(rawServer());
+  const { result } = await callTool(served.url, 'answer_and_exit');
+  expect(result.content[0].text).toHaveLength(200_000);
+});
+
+test('a process that can no longer answer is stopped at once', async () => {
+  served = await serveGateway(rawServer());
+  const { error } = await callTool(served.url, 'close_stdout');
+  expect(error.data).toEqual({ 'countersign/outcome': 'unknown' });
+});
+
 test('a log level outlives the process that was told', async () => {
   served = await serveGateway(rawServer());
   await post(served.url, { id: 1, method: 'logging/setLevel', params: { level: 'error' } });
@@ -157,6 +169,20 @@ test('close fails calls in flight, then ends the processes and what they started
   await closing;
   expect(performance.now() - startedAt).toBeLessThan(4_000);
   await until(() => !pids.some(isAlive), 1_000);
+  await rm(folder, { recursive: true });
+});
+
+test('what a crashed process started ends with it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-gateway-'));
+  const file = join(folder, 'pids');
+  served = await serveGateway(rawServer({ env_names: ['RAW_SERVER_GRANDCHILD_FILE'] }), {
+    RAW_SERVER_GRANDCHILD_FILE: file,
+  });
+  const pid = await pidOf(served.url);
+  const [parent, grandchild] = (await readFile(file, 'utf8')).split(' ').map(Number) as [number, number];
+  expect([parent, isAlive(grandchild)]).toEqual([pid, true]);
+  await callTool(served.url, 'crash');
+  await until(() => !isAlive(grandchild), 1_000);
   await rm(folder, { recursive: true });
 });
 

@@ -1,5 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { STOP_STEP_MS } from '../limits.ts';
+import { STDOUT_DRAIN_MS_MAX, STOP_STEP_MS } from '../limits.ts';
 
 /** A program with everything it needs to start; no shell reads any of it. */
 export interface Program {
@@ -34,7 +34,13 @@ export function startChild(program: Program): Child {
     child.once('exit', (code, signal) => {
       // What the leader left behind in its group would run on with nobody to end it.
       signalGroup(child.pid, 'SIGKILL');
-      resolve(signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`);
+      const why = signal === null ? `it ended with exit code ${code}` : `it was ended by ${signal}`;
+      // An answer may still be in the pipe; who inherited the pipe may keep it open.
+      const timer = setTimeout(resolve, STDOUT_DRAIN_MS_MAX, why);
+      child.once('close', () => {
+        clearTimeout(timer);
+        resolve(why);
+      });
     });
   });
   // A write to a program that just died; the exit tells the story.

@@ -27,6 +27,8 @@ export function stdioTransport(program: Program, log: Logger): OpenTransport {
       },
     );
     child.process.stdout.on('data', split);
+    // A program that closed its stdout can answer nobody.
+    child.process.stdout.on('end', () => void child.stop());
     let isStopping = false;
     void child.exited.then((why) => {
       const fields = { pid: child.process.pid, why, stderr: stderr.tail() };

@@ -12,6 +12,8 @@ export type UpstreamFailure = 'answered' | 'not_sent' | 'unknown';
 /** JSON-RPC code of every failure that is ours and not the upstream's own answer. */
 export const UPSTREAM_UNAVAILABLE_CODE = -32000;
 
+const INTERNAL_ERROR_CODE = -32603;
+
 /** A request to an upstream that brought no result. `code`, `message` and `data` go to the client as they are. */
 export class UpstreamError extends Error {
   readonly failure: UpstreamFailure;
@@ -30,6 +32,11 @@ export class UpstreamError extends Error {
 /** The upstream never got the request, so nothing ran. */
 export function notSent(message: string): UpstreamError {
   return new UpstreamError('not_sent', UPSTREAM_UNAVAILABLE_CODE, message, outcomeData('not_run'));
+}
+
+/** The tool ran and answered what cannot be passed on. What it did is not known from such an answer. */
+export function unusableAnswer(message: string): UpstreamError {
+  return new UpstreamError('unknown', INTERNAL_ERROR_CODE, message, outcomeData('unknown'));
 }
 
 /** The upstream got the request and no answer came: whoever asked must treat the outcome as unknown and never resend. */
