@@ -20,7 +20,7 @@ export async function disablePerson(
       .where('is_administrator', '=', true)
       .where('state', '=', 'active')
       .orderBy('id')
-      .forUpdate()
+      .forNoKeyUpdate()
       .execute();
     if (!administrators.some((one) => one.id === change.by)) {
       return refused(refusal('not_allowed', 'Only an administrator may disable a person. Nothing was changed.'));

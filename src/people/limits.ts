@@ -2,9 +2,6 @@ export const DISPLAY_NAME_CHARACTERS_MAX = 200;
 /** Longer cookies and link tokens are not ours; they are not even hashed. */
 export const SECRET_CHARACTERS_MAX = 100;
 
-export const SET_UP_LINK_SECONDS = 3_600;
-export const INVITATION_SECONDS = 7 * 86_400;
-export const SIGN_IN_LINK_SECONDS = 900;
 export const LINK_SECONDS_MAX = 30 * 86_400;
 
 export const USER_HANDLE_BYTES = 64;
@@ -13,5 +10,7 @@ export const PASSKEY_NAME_CHARACTERS_MAX = 100;
 /** Between asking for a passkey and its answer. */
 export const PASSKEY_CHALLENGE_MS = 120_000;
 export const PASSKEY_NONCE_BYTES = 16;
+/** By how much the clocks of two processes may differ. */
+export const PASSKEY_CLOCK_SKEW_MS = 5_000;
 /** How long a confirmation lets its session add a passkey. */
 export const ADD_PASSKEY_MS = 120_000;

@@ -87,3 +87,15 @@ export async function lockActivePerson(tx: Tx, personId: string): Promise<boolea
     .executeTakeFirst();
   return row !== undefined;
 }
+
+/** As `lockActivePerson`, and keeps other changes of the same person waiting. */
+export async function lockPersonForChange(tx: Tx, personId: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom('people')
+    .select('id')
+    .where('id', '=', personId)
+    .where('state', '=', 'active')
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+  return row !== undefined;
+}

@@ -9,9 +9,9 @@ import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { hasAdministrator } from './administrator.ts';
-import { parseDisplayName } from './display_name.ts';
-import { SECRET_CHARACTERS_MAX, USER_HANDLE_BYTES } from './limits.ts';
+import { DISPLAY_NAME_CHARACTERS_MAX, SECRET_CHARACTERS_MAX, USER_HANDLE_BYTES } from './limits.ts';
 import { lockActivePerson, startSession } from './session.ts';
+import { parseVisibleName } from './visible_name.ts';
 
 export interface FoundLink {
   readonly kind: 'set_up' | 'invitation' | 'sign_in';
@@ -89,7 +89,7 @@ async function personOfLink(
     if (await lockActivePerson(tx, link.person_id)) return accepted(link.person_id);
     return refused(refusal('person_inactive', 'This person was disabled. Nobody was signed in.'));
   }
-  const name = parseDisplayName(displayName);
+  const name = parseVisibleName(displayName, DISPLAY_NAME_CHARACTERS_MAX);
   if (!name.ok) return name;
   const personId = newId('prs');
   await tx

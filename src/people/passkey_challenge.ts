@@ -1,0 +1,57 @@
+import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { sha256Base64url } from '../kernel/digest.ts';
+import type { Store } from '../store/store.ts';
+import { PASSKEY_CHALLENGE_MS, PASSKEY_CLOCK_SKEW_MS, PASSKEY_NONCE_BYTES } from './limits.ts';
+
+/** The site passkeys belong to: its host, the origin people open it at, and the name authenticators show. */
+export interface RelyingParty {
+  readonly id: string;
+  readonly origin: string;
+  readonly name: string;
+}
+
+/** What a challenge is good for: one purpose, in one session; null before anybody is signed in. */
+export interface ChallengeUse {
+  readonly purpose: string;
+  readonly sessionIdHash: string | null;
+}
+
+type ChallengeStore = Pick<Store, 'vault' | 'ephemeral'>;
+
+const TIME_BYTES = 6;
+const MAC_BYTES = 32;
+
+/**
+ * A challenge that proves itself: nonce, time, and a MAC over both and its use. Nothing is stored before an answer
+ * verified, so that asking for challenges without end fills no store.
+ */
+export function newChallenge(store: ChallengeStore, use: ChallengeUse, nowMs: number): Uint8Array<ArrayBuffer> {
+  const time = Buffer.alloc(TIME_BYTES);
+  time.writeUIntBE(nowMs, 0, TIME_BYTES);
+  const head = Buffer.concat([randomBytes(PASSKEY_NONCE_BYTES), time]);
+  return new Uint8Array(Buffer.concat([head, macOf(store, use, head)]));
+}
+
+/** Whether the challenge (base64url) is ours, fresh and for this use. It may still have been spent. */
+export function isChallengeFor(store: ChallengeStore, use: ChallengeUse, challenge: string, nowMs: number): boolean {
+  const bytes = Buffer.from(challenge, 'base64url');
+  if (bytes.length !== PASSKEY_NONCE_BYTES + TIME_BYTES + MAC_BYTES) return false;
+  const head = bytes.subarray(0, PASSKEY_NONCE_BYTES + TIME_BYTES);
+  if (!timingSafeEqual(bytes.subarray(head.length), macOf(store, use, head))) return false;
+  const madeAtMs = head.readUIntBE(PASSKEY_NONCE_BYTES, TIME_BYTES);
+  if (nowMs - madeAtMs > PASSKEY_CHALLENGE_MS || madeAtMs - nowMs > PASSKEY_CLOCK_SKEW_MS) return false;
+  // The store may have forgotten that an older one was spent.
+  return madeAtMs >= store.ephemeral.remembersSince.getTime();
+}
+
+/** Spends a challenge whose answer has verified: true once. */
+export async function spendChallenge(store: ChallengeStore, challenge: string): Promise<boolean> {
+  // Decoded first: two spellings of the same bytes are one challenge.
+  const key = `passkey_challenge:${sha256Base64url(Buffer.from(challenge, 'base64url'))}`;
+  return store.ephemeral.putIfAbsent(key, '1', PASSKEY_CHALLENGE_MS + PASSKEY_CLOCK_SKEW_MS);
+}
+
+function macOf(store: ChallengeStore, use: ChallengeUse, head: Uint8Array): Buffer {
+  const context = JSON.stringify([use.purpose, use.sessionIdHash]);
+  return store.vault.hmac('passkey-challenge', Buffer.concat([head, Buffer.from(context)]));
+}
