@@ -1,6 +1,7 @@
 import type { Context } from 'koa';
 import type { JsonObject } from '../kernel/json.ts';
 import { REFUSALS, type Refusal, refusalBody } from '../wire/refusals.ts';
+import { withBase } from './base_path.ts';
 import { type Frame, type Page, renderPage } from './frame.ts';
 import { setPageHeaders } from './headers.ts';
 import { errorPage } from './pages/error_page.ts';
@@ -37,7 +38,7 @@ export function send(ctx: Context, answer: Answer, frame: Frame, wantsJson: bool
       return;
     case 'redirect':
       ctx.status = 303;
-      ctx.set('Location', answer.to);
+      ctx.set('Location', withBase(frame.base, answer.to));
       ctx.body = '';
       return;
     case 'json':

@@ -1,5 +1,6 @@
 import Router from '@koa/router';
 import { addAssetRoutes } from './assets.ts';
+import { basePathOf } from './base_path.ts';
 import { addAccountRoutes } from './routes/account.ts';
 import { addAgentRoutes } from './routes/agents.ts';
 import { addAuditRoutes } from './routes/audit.ts';
@@ -14,7 +15,7 @@ import type { ConsoleParts } from './visit.ts';
 
 /** The pages people use, as routes of the issuer. */
 export function createConsole(parts: ConsoleParts): Router {
-  const router = new Router();
+  const router = new Router({ prefix: basePathOf(parts.store.issuer) });
   const at = entrances(router, parts);
   addAssetRoutes(router);
   addEntryRoutes(at);

@@ -1,3 +1,4 @@
+import type { AuthenticationResponseJSON } from '@simplewebauthn/server';
 import type { Context } from 'koa';
 import getRawBody from 'raw-body';
 import type { JsonObject } from '../kernel/json.ts';
@@ -27,6 +28,13 @@ export async function readPosted(ctx: Context): Promise<Result<{ form: Form; jso
   if (type === false || type === null) return refused(refusal('request_invalid', 'Send the form as this page does.'));
   const body = await readBody(ctx, FORM_BYTES_MAX);
   return body.ok ? parseForm(body.value) : body;
+}
+
+/** The answer of a passkey that the script put into the form; the ceremony's end checks it. */
+export function readAssertion(form: Form): Result<AuthenticationResponseJSON, Refusal> {
+  const parsed = parseStrictJson(form.get('confirmation') ?? '', { bytesMax: JSON_BODY_BYTES_MAX });
+  if (!parsed.ok) return refused(refusal('passkey_required', 'The answer of your passkey did not arrive.'));
+  return accepted(parsed.value as unknown as AuthenticationResponseJSON);
 }
 
 function parseForm(body: Buffer): Result<{ form: Form; json: null }, Refusal> {

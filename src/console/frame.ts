@@ -1,9 +1,13 @@
 import { type Html, type HtmlPart, html } from '../kernel/html.ts';
+import type { Rules } from '../model/rules.ts';
+import { basePathOf, rebase } from './base_path.ts';
 
 /** What surrounds every page: who looks at it and in which mode the server runs. */
 export interface Frame {
   readonly person: { readonly displayName: string; readonly isAdministrator: boolean } | null;
   readonly singleOperator: boolean;
+  /** The path of the issuer; see `rebase`. */
+  readonly base: string;
   /** The token of the sign-out form; null when nobody is signed in. */
   readonly signOutToken: string | null;
 }
@@ -17,6 +21,8 @@ export interface Page {
   readonly scripts?: readonly string[];
   /** Pages with one task leave the navigation out, so that nothing competes with it. */
   readonly isFocused?: boolean;
+  /** Load the page again after this many seconds, also without JavaScript. */
+  readonly refreshSeconds?: number;
 }
 
 const SECTIONS = [
@@ -30,19 +36,27 @@ const SECTIONS = [
 export type Section = (typeof SECTIONS)[number]['name'] | 'account';
 
 /** A frame for pages shown before anybody is known. */
-export function anonymousFrame(singleOperator: boolean): Frame {
-  return { person: null, singleOperator, signOutToken: null };
+export function anonymousFrame(store: {
+  readonly rules: Pick<Rules, 'singleOperator'>;
+  readonly issuer: string;
+}): Frame {
+  return {
+    person: null,
+    singleOperator: store.rules.singleOperator,
+    base: basePathOf(store.issuer),
+    signOutToken: null,
+  };
 }
 
 export function renderPage(frame: Frame, page: Page): string {
   const scripts = ['times.js', ...(page.scripts ?? [])];
-  return html`<!doctype html>
+  const written = html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>${page.title} · Countersign</title>
+${page.refreshSeconds !== undefined && html`<meta http-equiv="refresh" content="${page.refreshSeconds}">\n`}<title>${page.title} · Countersign</title>
 <link rel="stylesheet" href="/assets/console.css">
 <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
 ${scripts.map((name) => html`<script src="/assets/${name}" defer></script>\n`)}</head>
@@ -59,7 +73,8 @@ ${page.body}
 </main>
 </body>
 </html>
-`.toString();
+`;
+  return rebase(written.toString(), frame.base);
 }
 
 function singleOperatorBanner(): HtmlPart {

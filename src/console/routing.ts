@@ -8,6 +8,7 @@ import { findSession } from '../people/session.ts';
 import { readSessionCookie } from '../people/session_cookie.ts';
 import { refusal } from '../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, send } from './answer.ts';
+import { basePathOf } from './base_path.ts';
 import { type Form, readPosted } from './form.ts';
 import { brokenPage } from './pages/error_page.ts';
 import { ownPath } from './return_to.ts';
@@ -54,7 +55,8 @@ export function entrances(router: Router, parts: ConsoleParts): Entrances {
 async function answerVisit(ctx: Context, parts: ConsoleParts, handler: Show<Visit>): Promise<void> {
   const gone = new AbortController();
   ctx.res.once('close', () => gone.abort());
-  let visit: Visit = { ...parts, ...addressOf(ctx), signedIn: null, signal: gone.signal };
+  const base = basePathOf(parts.store.issuer);
+  let visit: Visit = { ...parts, ...addressOf(ctx), base, signedIn: null, signal: gone.signal };
   let answer: Answer;
   try {
     visit = { ...visit, signedIn: await findSession(parts.store, readSessionCookie(ctx.get('cookie'))) };
@@ -77,7 +79,7 @@ function wantsJson(ctx: Context): boolean {
 
 function posted(ctx: Context, handler: Change<Visit>): Show<Visit> {
   return async (visit) => {
-    if (!isSameOrigin(ctx.headers, visit.issuer)) {
+    if (!isSameOrigin(ctx.headers, visit.store.issuer)) {
       return refuseWith(refusal('cross_site_request', 'The request did not come from a page of this server.'));
     }
     const body = await readPosted(ctx);
@@ -89,7 +91,7 @@ function personal(ctx: Context, handler: Show<PersonalVisit>): Show<Visit> {
   return async (visit) => {
     if (visit.signedIn !== null) return handler({ ...visit, signedIn: visit.signedIn });
     if (wantsJson(ctx)) return refuseWith(refusal('sign_in_required', 'You are not signed in, or not any more.'));
-    const back = ownPath(ctx.originalUrl);
+    const back = ownPath(ctx.originalUrl, visit.base);
     return goTo(back === null || back === '/' ? '/sign-in' : `/sign-in?return_to=${encodeURIComponent(back)}`);
   };
 }

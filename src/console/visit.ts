@@ -1,20 +1,13 @@
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import type { SignedIn } from '../model/person.ts';
 import { csrfToken } from '../people/csrf.ts';
+import type { RelyingParty } from '../people/passkey_challenge.ts';
 import type { Store } from '../store/store.ts';
-import type { Frame } from './frame.ts';
-
-/** The WebAuthn relying party: the host and origin people open the console at, and the name authenticators show. */
-export interface RelyingParty {
-  readonly id: string;
-  readonly origin: string;
-  readonly name: string;
-}
+import { anonymousFrame, type Frame } from './frame.ts';
 
 /** What the console works with; `server.ts` builds it once. */
 export interface ConsoleParts {
   readonly store: Store;
-  readonly issuer: string;
   readonly rp: RelyingParty;
   /** Fetches the metadata of a tool server that asks to be accepted. */
   readonly fetch: SafeFetch;
@@ -22,6 +15,8 @@ export interface ConsoleParts {
 
 /** One request, as the handlers see it. */
 export interface Visit extends ConsoleParts {
+  /** The path of the issuer, which `params`, `query` and every path here leave out. */
+  readonly base: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly signedIn: SignedIn | null;
@@ -33,11 +28,12 @@ export interface PersonalVisit extends Visit {
   readonly signedIn: SignedIn;
 }
 
-export function frameOf(visit: Visit): Frame {
-  const { signedIn, store } = visit;
+export const SIGN_OUT_PURPOSE = 'sign-out';
+
+export function frameOf({ signedIn, store }: Pick<Visit, 'signedIn' | 'store'>): Frame {
   return {
+    ...anonymousFrame(store),
     person: signedIn?.person ?? null,
-    singleOperator: store.rules.singleOperator,
-    signOutToken: signedIn === null ? null : csrfToken(store, signedIn, 'sign-out'),
+    signOutToken: signedIn === null ? null : csrfToken(store, signedIn, SIGN_OUT_PURPOSE),
   };
 }

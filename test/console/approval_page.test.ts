@@ -5,6 +5,7 @@ import { approvalPage, isSettled, liveState } from '../../src/console/pages/appr
 import type { StepUpView } from '../../src/model/step_up_view.ts';
 import { SAMPLE_NOW, sampleStepUp } from './sample_views.ts';
 
+const FRAME = anonymousFrame({ rules: { singleOperator: false }, issuer: 'http://localhost:9400' });
 const FORMS: DecisionForms = { csrf: 'csrf', decisionToken: 'token', hasPasskey: true, returnTo: null };
 
 function render(changes: Partial<StepUpView> = {}, forms: Partial<DecisionForms> = {}, viewerId = 'prs_grace'): string {
@@ -16,7 +17,7 @@ function render(changes: Partial<StepUpView> = {}, forms: Partial<DecisionForms>
     now: SAMPLE_NOW,
     liveState: '',
   });
-  return renderPage(anonymousFrame(false), page);
+  return renderPage(FRAME, page);
 }
 
 const textOf = (page: string) => page.replace(/<[^>]*>/g, '').replace(/\s+/g, ' ');

@@ -5,15 +5,38 @@ import { toolServerPage } from '../../src/console/pages/tool_server_page.ts';
 import { createPages } from '../../src/console/pages.ts';
 import { interactionPath, ownPath, withReturn } from '../../src/console/return_to.ts';
 import { deploymentText, duration, list } from '../../src/console/words.ts';
+import { createVault } from '../../src/kernel/vault.ts';
+import type { ConsentView } from '../../src/model/consent_view.ts';
+import type { SignedIn } from '../../src/model/person.ts';
+import { DEFAULT_RULES } from '../../src/model/rules.ts';
+import type { StepUpWaitingView } from '../../src/model/step_up_waiting_view.ts';
+import type { Store } from '../../src/store/store.ts';
 import { SAMPLE_NOW, sampleConsent } from './sample_views.ts';
 
 const EVIL = '<img src=x onerror=alert(1)>';
-const pages = createPages({ singleOperator: false });
+const ADA: SignedIn = {
+  sessionIdHash: 'hash',
+  person: { id: 'prs_ada', displayName: 'Ada', isAdministrator: false },
+  amr: ['link'],
+  authenticatedAt: SAMPLE_NOW,
+};
+
+function pagesFor(changes: { singleOperator?: boolean; issuer?: string } = {}) {
+  const store = {
+    issuer: changes.issuer ?? 'http://localhost:9400',
+    rules: { ...DEFAULT_RULES, singleOperator: changes.singleOperator ?? false },
+    vault: createVault(Buffer.alloc(32, 7)),
+  };
+  return createPages(store as Store);
+}
+const pages = pagesFor();
+const consent = (changes: Partial<ConsentView> = {}, from = pages) => from.consent(sampleConsent(changes), ADA);
+
 const textOf = (page: string) => page.replace(/<[^>]*>/g, '').replace(/\s+/g, ' ');
 
 describe('the consent page', () => {
   test('says who asks, where the answer goes, for what, which tools and how long', () => {
-    const text = textOf(pages.consent(sampleConsent()));
+    const text = textOf(consent());
     expect(text).toContain('Notes agent wants to use files for you');
     expect(text).toContain('notes.example');
     expect(text).toContain('127.0.0.1:3334');
@@ -22,13 +45,13 @@ describe('the consent page', () => {
   });
 
   test('warns when the answer stays on this computer, and only then', () => {
-    expect(pages.consent(sampleConsent())).toContain('The answer stays on this computer');
+    expect(consent()).toContain('The answer stays on this computer');
     const client = { ...sampleConsent().client, isLoopback: false, redirectHost: 'notes.example' };
-    expect(pages.consent(sampleConsent({ client }))).not.toContain('The answer stays on this computer');
+    expect(consent({ client })).not.toContain('The answer stays on this computer');
   });
 
   test('lets the person narrow tools, time and purpose, and refuse', () => {
-    const page = pages.consent(sampleConsent());
+    const page = consent();
     expect(page).toMatch(/<input type="checkbox" name="tool:write_file" value="yes" checked>/);
     expect(page).toMatch(/<input type="radio" name="seconds" value="3600" required checked>/);
     expect(page).toMatch(/name="purpose" required/);
@@ -37,14 +60,12 @@ describe('the consent page', () => {
 
   test('escapes what clients and tool servers say of themselves', () => {
     const { client, toolServer } = sampleConsent();
-    const page = pages.consent(
-      sampleConsent({
-        client: { ...client, name: EVIL, host: EVIL, redirectHost: EVIL },
-        toolServer: { ...toolServer, name: EVIL, resource: EVIL },
-        tools: [{ name: EVIL, title: EVIL, description: EVIL, risk: 'critical' }],
-        suggestedPurpose: EVIL,
-      }),
-    );
+    const page = consent({
+      client: { ...client, name: EVIL, host: EVIL, redirectHost: EVIL },
+      toolServer: { ...toolServer, name: EVIL, resource: EVIL },
+      tools: [{ name: EVIL, title: EVIL, description: EVIL, risk: 'critical' }],
+      suggestedPurpose: EVIL,
+    });
     expect(page).not.toContain('<img');
   });
 });
@@ -80,14 +101,55 @@ describe('the page of a tool server', () => {
   });
 });
 
+const WAITING: StepUpWaitingView = {
+  uid: 'u',
+  stepUpId: 'stp_abcdefghijklmnopqrstuvwxyz',
+  state: 'open',
+  clientName: 'Notes agent',
+  stepUpUrl: '/step-ups/x',
+  continueUrl: '/interaction/u/continue',
+  csrf: 'c',
+  refreshSeconds: 3,
+};
+
+describe('the page that waits for a step-up', () => {
+  test('looks again by itself only while there is something to wait for', () => {
+    expect(pages.stepUpWaiting(WAITING, ADA)).toContain('<meta http-equiv="refresh" content="3">');
+    const over = pages.stepUpWaiting({ ...WAITING, state: 'denied', refreshSeconds: null }, ADA);
+    expect(over).not.toContain('http-equiv');
+    expect(textOf(over)).toContain('The call was denied.');
+  });
+});
+
+describe('an issuer with a path', () => {
+  test('stands before every address of ours, once, and before nothing else', () => {
+    const page = pagesFor({ issuer: 'https://id.example/auth' }).consent(
+      sampleConsent({ suggestedPurpose: 'see href="/x" there' }),
+      ADA,
+    );
+    expect(page).toContain('action="/auth/interaction/uid/consent"');
+    expect(page).toContain('href="/auth/assets/console.css"');
+    expect(page).not.toMatch(/ (href|src|action)="\/(?!auth\/)/);
+    expect(page).toContain('see href=&quot;/x&quot; there');
+    const already = pagesFor({ issuer: 'https://id.example/auth' });
+    expect(already.stepUpWaiting({ ...WAITING, stepUpUrl: '/auth/step-ups/x' }, ADA)).toContain('"/auth/step-ups/x"');
+  });
+
+  test('is taken off paths that come back', () => {
+    expect(ownPath('/auth/tasks', '/auth')).toBe('/tasks');
+    expect(interactionPath('/auth/interaction/u', '/auth')).toBe('/interaction/u');
+    expect(ownPath('/other/tasks', '/auth')).toBeNull();
+  });
+});
+
 describe('every page', () => {
   test('says in which mode the server runs', () => {
-    const inSingleOperatorMode = createPages({ singleOperator: true });
+    const inSingleOperatorMode = pagesFor({ singleOperator: true });
     const refusal = { code: 'not_found', message: 'x' } as const;
     for (const render of [
-      (from: typeof pages) => from.consent(sampleConsent()),
+      (from: typeof pages) => consent({}, from),
       (from: typeof pages) => from.error(refusal),
-      (from: typeof pages) => from.broken('1'),
+      (from: typeof pages) => from.stepUpWaiting(WAITING, ADA),
     ]) {
       expect(render(inSingleOperatorMode)).toContain('Single-operator mode');
       expect(render(pages)).not.toContain('Single-operator mode');

@@ -17,6 +17,8 @@ export interface AccountPage {
   readonly displayName: string;
   readonly isAdministrator: boolean;
   readonly passkeys: readonly PasskeyView[];
+  /** False while another passkey can be added only after an existing one confirmed. */
+  readonly mayAdd: boolean;
   readonly csrf: string;
   readonly returnTo: string | null;
   /** The person has just come by a link and has no passkey yet. */
@@ -35,7 +37,7 @@ ${
     ? html`<p class="empty">Your passkeys will be listed here. Add one below: it signs you in, and proves that it is you, and not a program on your computer, who approves.</p>`
     : html`<ul class="list">${passkeys.map((passkey) => renderPasskey(passkey, page.csrf))}</ul><p class="muted">${plural(passkeys.length, 'passkey')}. Two, on two devices, keep you from being locked out.</p>`
 }
-${addForm(page)}</section></div>`;
+${page.mayAdd ? addForm(page) : confirmForm(page)}</section></div>`;
   return {
     title: page.isWelcome ? 'Welcome' : 'Your account',
     body,
@@ -63,6 +65,15 @@ function addForm(page: AccountPage): Html {
 <noscript><p><strong>Your browser runs no JavaScript, which passkeys need.</strong></p></noscript>
 <p class="error" role="alert" data-passkey-error hidden></p>
 <button class="primary" disabled>Add a passkey</button></form>`;
+}
+
+function confirmForm(page: AccountPage): Html {
+  return html`<form method="post" action="/account/confirmation" class="card" data-passkey="confirm" data-options="/account/confirmation/options">
+<input type="hidden" name="csrf" value="${page.csrf}">
+<p>To add another passkey, confirm with one you have: nobody else shall add one in your name.</p>
+<noscript><p><strong>Your browser runs no JavaScript, which passkeys need.</strong></p></noscript>
+<p class="error" role="alert" data-passkey-error hidden></p>
+<button class="plain" disabled>Confirm and add another</button></form>`;
 }
 
 function renderPasskey(passkey: PasskeyView, csrf: string): Html {

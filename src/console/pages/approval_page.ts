@@ -59,7 +59,11 @@ function otherTexts(view: StepUpView): Readonly<Record<string, string>> {
 }
 
 function renderContinue(page: ApprovalPage): Html | null {
-  if (page.returnTo === null || page.view.state === 'open' || page.view.state === 'registered') return null;
+  const { view } = page;
+  if (page.returnTo === null) return null;
+  if (view.state === 'open' || view.state === 'registered') {
+    return view.viewer.mayDecide ? null : html`<p><a href="${page.returnTo}">Go on without waiting here</a></p>`;
+  }
   return html`<p><a class="button" href="${page.returnTo}">Continue to ${markedHtml(page.view.agent.name)}</a></p>`;
 }
 

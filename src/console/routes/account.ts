@@ -1,10 +1,13 @@
 import type { JsonObject } from '../../kernel/json.ts';
 import { beginRegistration, finishRegistration } from '../../people/add_passkey.ts';
+import { ADD_PASSKEY_PURPOSE, mayAddPasskey } from '../../people/adding_passkey.ts';
+import { beginConfirmation, finishConfirmation } from '../../people/confirm_passkey.ts';
 import { csrfToken } from '../../people/csrf.ts';
 import { listPasskeys, removePasskey, renamePasskey } from '../../people/passkeys.ts';
 import { refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
-import type { Form } from '../form.ts';
+import { withBase } from '../base_path.ts';
+import { type Form, readAssertion } from '../form.ts';
 import { accountPage } from '../pages/account_page.ts';
 import { ownPath } from '../return_to.ts';
 import type { Entrances } from '../routing.ts';
@@ -14,6 +17,8 @@ const PURPOSE = 'account';
 
 export function addAccountRoutes(at: Entrances): void {
   at.showPerson('/account', showAccount);
+  at.postPerson('/account/confirmation/options', PURPOSE, beginConfirming);
+  at.postPerson('/account/confirmation', PURPOSE, finishConfirming);
   at.postPerson('/account/passkeys/options', PURPOSE, beginPasskey);
   at.postPerson('/account/passkeys', PURPOSE, finishPasskey);
   at.postPerson('/account/passkeys/:credential/rename', PURPOSE, rename);
@@ -28,12 +33,27 @@ async function showAccount(visit: PersonalVisit): Promise<Answer> {
       displayName: signedIn.person.displayName,
       isAdministrator: signedIn.person.isAdministrator,
       passkeys,
+      mayAdd: passkeys.length === 0 || (await mayAddPasskey(store, signedIn)),
       csrf: csrfToken(store, signedIn, PURPOSE),
-      returnTo: ownPath(visit.query.get('return_to')),
+      returnTo: ownPath(visit.query.get('return_to'), visit.base),
       isWelcome: visit.query.get('welcome') === 'yes' && passkeys.length === 0,
       singleOperator: store.rules.singleOperator,
     }),
   );
+}
+
+/** After the first passkey, an existing one says that it is really this person who adds another. */
+async function beginConfirming(visit: PersonalVisit): Promise<Answer> {
+  const begun = await beginConfirmation(visit.store, visit.signedIn, visit.rp, ADD_PASSKEY_PURPOSE);
+  return begun.ok ? { kind: 'json', body: begun.value as unknown as JsonObject } : refuseWith(begun.refusal);
+}
+
+async function finishConfirming(visit: PersonalVisit, form: Form): Promise<Answer> {
+  const response = readAssertion(form);
+  if (!response.ok) return refuseWith(response.refusal, '/account');
+  const { store, signedIn, rp } = visit;
+  const confirmed = await finishConfirmation(store, signedIn, rp, ADD_PASSKEY_PURPOSE, response.value);
+  return confirmed.ok ? goTo('/account') : refuseWith(confirmed.refusal, '/account');
 }
 
 async function beginPasskey(visit: PersonalVisit): Promise<Answer> {
@@ -47,7 +67,10 @@ async function finishPasskey(visit: PersonalVisit, form: Form, json: JsonObject 
   const name = form.get('name') ?? '';
   const finished = await finishRegistration(visit.store, visit.signedIn, visit.rp, response, name);
   if (!finished.ok) return refuseWith(finished.refusal, '/account');
-  return { kind: 'json', body: { location: ownPath(form.get('return_to')) ?? '/account' } };
+  return {
+    kind: 'json',
+    body: { location: withBase(visit.base, ownPath(form.get('return_to'), visit.base) ?? '/account') },
+  };
 }
 
 async function rename(visit: PersonalVisit, form: Form): Promise<Answer> {

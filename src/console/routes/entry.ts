@@ -6,12 +6,13 @@ import { beginSignIn, finishSignIn } from '../../people/sign_in.ts';
 import { findLink, useLink } from '../../people/use_link.ts';
 import { refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
+import { withBase } from '../base_path.ts';
 import type { Form } from '../form.ts';
 import { linkPage } from '../pages/link_page.ts';
 import { signedOutPage, signInPage } from '../pages/sign_in_page.ts';
 import { ownPath } from '../return_to.ts';
 import type { Entrances } from '../routing.ts';
-import type { PersonalVisit, Visit } from '../visit.ts';
+import { type PersonalVisit, SIGN_OUT_PURPOSE, type Visit } from '../visit.ts';
 
 /** Ways in and out: a passkey, a link that works once, and signing out. */
 export function addEntryRoutes(at: Entrances): void {
@@ -20,11 +21,11 @@ export function addEntryRoutes(at: Entrances): void {
   at.post('/sign-in', finishPasskey);
   at.show('/link/:token', showLink);
   at.post('/link/:token', followLink);
-  at.postPerson('/sign-out', 'sign-out', signOut);
+  at.postPerson('/sign-out', SIGN_OUT_PURPOSE, signOut);
 }
 
 async function showSignIn(visit: Visit): Promise<Answer> {
-  const returnTo = ownPath(visit.query.get('return_to'));
+  const returnTo = ownPath(visit.query.get('return_to'), visit.base);
   return visit.signedIn === null ? showPage(signInPage(returnTo)) : goTo(returnTo ?? '/');
 }
 
@@ -39,7 +40,7 @@ async function finishPasskey(visit: Visit, form: Form, json: JsonObject | null):
   if (!finished.ok) return refuseWith(finished.refusal);
   return {
     kind: 'json',
-    body: { location: ownPath(form.get('return_to')) ?? '/' },
+    body: { location: withBase(visit.base, ownPath(form.get('return_to'), visit.base) ?? '/') },
     cookie: sessionCookie(finished.value.cookieValue, visit.store.rules.sessionSeconds),
   };
 }
@@ -48,7 +49,7 @@ async function showLink(visit: Visit): Promise<Answer> {
   const token = visit.params.token ?? '';
   const found = await findLink(visit.store, token);
   if (!found.ok) return refuseWith(found.refusal);
-  const returnTo = ownPath(visit.query.get('return_to'));
+  const returnTo = ownPath(visit.query.get('return_to'), visit.base);
   return showPage(linkPage({ ...found.value, token, returnTo }));
 }
 
@@ -58,7 +59,7 @@ async function followLink(visit: Visit, form: Form): Promise<Answer> {
   if (!used.ok) return refuseWith(used.refusal);
   const { cookieValue } = used.value;
   const cookie = sessionCookie(cookieValue, visit.store.rules.sessionSeconds);
-  const returnTo = ownPath(form.get('return_to'));
+  const returnTo = ownPath(form.get('return_to'), visit.base);
   const signedIn = await findSession(visit.store, cookieValue);
   const hasPasskey = signedIn !== null && (await listPasskeys(visit.store, signedIn)).length > 0;
   if (hasPasskey) return goTo(returnTo ?? '/', cookie);

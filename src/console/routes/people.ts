@@ -48,5 +48,5 @@ async function makeSignInLink(visit: PersonalVisit): Promise<Answer> {
 
 function showLink(visit: PersonalVisit, token: string, what: string, seconds: number): Answer {
   const expiresAt = new Date(Date.now() + seconds * 1000);
-  return showPage(newLinkPage({ url: `${visit.issuer}/link/${token}`, what, expiresAt }));
+  return showPage(newLinkPage({ url: `${visit.store.issuer}/link/${token}`, what, expiresAt }));
 }

@@ -3,7 +3,6 @@ import { decisionPurpose, issueDecisionToken } from '../../approvals/decision_to
 import { viewStepUp } from '../../approvals/view.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
-import { parseStrictJson } from '../../kernel/strict_json.ts';
 import type { StepUpView } from '../../model/step_up_view.ts';
 import { beginConfirmation, finishConfirmation } from '../../people/confirm_passkey.ts';
 import { csrfToken } from '../../people/csrf.ts';
@@ -12,8 +11,8 @@ import { CHANNELS, waitFor } from '../../store/wake.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import { argumentRows } from '../argument_rows.ts';
-import type { Form } from '../form.ts';
-import { JSON_BODY_BYTES_MAX, LIVE_POLL_MS, LIVE_WAIT_MS, REASON_CHARACTERS_MAX } from '../limits.ts';
+import { type Form, readAssertion } from '../form.ts';
+import { LIVE_POLL_MS, LIVE_WAIT_MS, REASON_CHARACTERS_MAX } from '../limits.ts';
 import { DENIAL_REASONS } from '../pages/approval_decision.ts';
 import { approvalPage, isSettled, liveState } from '../pages/approval_page.ts';
 import { interactionPath, withReturn } from '../return_to.ts';
@@ -49,7 +48,7 @@ async function showStepUp(visit: PersonalVisit): Promise<Answer> {
       csrf: csrfToken(store, signedIn, PURPOSE.replace('{id}', view.id)),
       decisionToken: issueDecisionToken(store, { sessionIdHash: signedIn.sessionIdHash, view }),
       hasPasskey,
-      returnTo: interactionPath(visit.query.get('return_to')),
+      returnTo: interactionPath(visit.query.get('return_to'), visit.base),
     }),
   );
 }
@@ -86,7 +85,7 @@ async function beginPasskey(visit: PersonalVisit): Promise<Answer> {
 }
 
 async function makeDecision(visit: PersonalVisit, form: Form): Promise<Answer> {
-  const returnTo = interactionPath(form.get('return_to'));
+  const returnTo = interactionPath(form.get('return_to'), visit.base);
   const found = await viewFor(visit);
   if (!found.ok) return refuseWith(found.refusal);
   const view = found.value;
@@ -125,12 +124,10 @@ async function confirmationOf(
       ),
     );
   }
-  const given = form.get('confirmation');
-  if (!view.viewer.needsPasskey || given === undefined) return accepted(null);
-  const parsed = parseStrictJson(given, { bytesMax: JSON_BODY_BYTES_MAX });
-  if (!parsed.ok) return refused(refusal('request_invalid', 'The answer of the passkey could not be read.'));
-  const response = parsed.value as unknown as Parameters<typeof finishConfirmation>[4];
-  return finishConfirmation(visit.store, visit.signedIn, visit.rp, decisionPurpose(view, decision), response);
+  if (!view.viewer.needsPasskey) return accepted(null);
+  const response = readAssertion(form);
+  if (!response.ok) return response;
+  return finishConfirmation(visit.store, visit.signedIn, visit.rp, decisionPurpose(view, decision), response.value);
 }
 
 /** The chosen words and the person's own, in this order; only choices we offer count. */
