@@ -24,6 +24,9 @@ const CONFIRM_FIRST = refusal(
   'You have a passkey already. Confirm with it first, then add another one within two minutes.',
 );
 
+// COSE: EdDSA, ES256, RS256. Named, since the library's own list asks for algorithms Node calls experimental.
+const ALGORITHMS = [-8, -7, -257];
+
 /** Asks the browser for a new passkey: discoverable, with user verification. The first one is free. */
 export async function beginRegistration(
   store: Store,
@@ -47,6 +50,7 @@ export async function beginRegistration(
     timeout: PASSKEY_CHALLENGE_MS,
     attestationType: 'none',
     excludeCredentials: passkeys,
+    supportedAlgorithmIDs: ALGORITHMS,
     authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
   });
   return accepted(options);
@@ -118,6 +122,7 @@ async function verifyNewPasskey(
     expectedOrigin: rp.origin,
     expectedRPID: rp.id,
     requireUserVerification: true,
+    supportedAlgorithmIDs: ALGORITHMS,
   }).catch((error: unknown): VerifiedRegistrationResponse => {
     // The library throws for every answer that does not verify, also for malformed ones.
     store.log.info({ err: error, person: signedIn.person.id }, 'a new passkey did not verify');
