@@ -28,6 +28,7 @@ const FORCED = {
     grant_types: ['client_credentials'],
     response_types: [],
     redirect_uris: [],
+    authorization_details_types: ['mcp_task'],
   },
 } as const satisfies Record<string, Partial<Record<keyof ClientMetadata, unknown>>>;
 

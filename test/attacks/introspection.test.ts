@@ -1,4 +1,4 @@
-import { generateKeyPair, SignJWT } from 'jose';
+import { type CryptoKey, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadProviderKeys } from '../../src/provider/keys.ts';
 import type { OAuthBrowser } from '../support/oauth_browser.ts';
@@ -92,7 +92,6 @@ test('T53: what has a wrong issuer, type, key or algorithm, or has expired, is n
   const { claims } = await obtainTokens(server, browser, { resource: toolServer.resource });
   const [own] = (await loadProviderKeys(server.store)).tokenKeys.keys;
   const stranger = (await generateKeyPair('ES256')).privateKey;
-  const { importJWK } = await import('jose');
   const key = (await importJWK(own!, 'ES256')) as CryptoKey;
   const now = Math.floor(Date.now() / 1000);
   const sign = (changes: Record<string, unknown>, header: Record<string, unknown> = {}, by: CryptoKey = key) =>

@@ -1,4 +1,4 @@
-import { exportSPKI, importJWK, SignJWT } from 'jose';
+import { type CryptoKey, exportSPKI, importJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newPkce, type OAuthBrowser } from '../support/oauth_browser.ts';
 import {

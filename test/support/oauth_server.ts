@@ -91,6 +91,8 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   app.use(oauth.middleware);
   app.use(createInteractionRoutes({ provider: oauth.provider, store, pages: jsonPages, purposeCodes: [] }).routes());
   app.use((ctx) => {
+    if (ctx.path.startsWith('/step-ups/'))
+      ctx.body = JSON.stringify({ page: 'step_up', returnTo: ctx.query.return_to });
     if (ctx.path === '/sign-in') ctx.body = JSON.stringify({ page: 'sign_in', returnTo: ctx.query.return_to });
   });
   server.on('request', app.callback());

@@ -19,5 +19,8 @@ export function createInteractionPolicy(store: Store): interactionPolicy.Default
     },
   );
   policy.get('login')?.checks.add(signedIn);
+  // A client that comes back for a step-up may ask for more identity scopes than its running grant has; they are left
+  // out of the answer instead of being asked for again and again.
+  for (const reason of ['op_scopes_missing', 'op_claims_missing']) policy.get('consent')?.checks.remove(reason);
   return policy;
 }

@@ -6,6 +6,7 @@ import type { StepUpWaitingView } from '../../model/step_up_waiting_view.ts';
 import { csrfToken } from '../../people/csrf.ts';
 import { findTask } from '../../tasks/find.ts';
 import type { StepUpState } from '../../wire/guard_api.ts';
+import { stepUpIds } from '../../wire/scopes.ts';
 import { STEP_UP_REFRESH_SECONDS, STEP_UP_WAIT_SECONDS } from '../limits.ts';
 import { rememberScopeEcho } from '../scope_echo.ts';
 import { interactionPurpose } from './consent.ts';
@@ -45,7 +46,8 @@ export async function stepUpOfTrip(
 
   async function firstLook(of: Trip, by: SignedIn): Promise<string | undefined> {
     const live = await liveStepUpForScope(store, { scope: of.scope, clientId: of.clientId, personId: by.person.id });
-    if (live === null) return undefined;
+    // An id that the client did not name must never carry its trip.
+    if (live === null || !stepUpIds(of.scope).includes(live.stepUpId)) return undefined;
     await recordScopeLane(store, of.clientId, 'works', by.person.id);
     const leftMs = of.interaction.exp * 1000 - Date.now();
     await store.ephemeral.put(STEP_UP_OF_TRIP(of.uid), live.stepUpId, leftMs);
