@@ -4,7 +4,7 @@ import { accepted, type Result, refused } from './kernel/result.ts';
 import { DEFAULT_RULES, type Rules } from './model/rules.ts';
 
 const seconds = z.number().int().positive();
-const hostAndPort = z.string().regex(/^[^\s/]+:\d+$/, 'write it as host:port');
+const hostAndPort = z.string().regex(/^[^\s/]+:(\d+|\*)$/, 'write it as host:port, or host:* for any port');
 
 const preRegisteredClient = z.strictObject({
   client_id: z.string().min(1).max(200),
@@ -65,6 +65,8 @@ export interface ConfigProblem {
 }
 
 export const ENVIRONMENT_PREFIX = 'COUNTERSIGN_';
+/** Read elsewhere: the root key never passes through the configuration, which is logged. */
+const OTHER_VARIABLES = ['COUNTERSIGN_ROOT_KEY', 'COUNTERSIGN_CONFIG'];
 
 /**
  * Parses the configuration once: YAML text, then overrides from the environment (`COUNTERSIGN_LISTEN__PORT=9500` sets
@@ -86,7 +88,7 @@ export function parseConfig(input: {
   const merged = values as Record<string, unknown>;
   const problems: ConfigProblem[] = [];
   for (const [name, text] of Object.entries(input.environment ?? {})) {
-    if (!name.startsWith(ENVIRONMENT_PREFIX) || text === undefined) continue;
+    if (!name.startsWith(ENVIRONMENT_PREFIX) || OTHER_VARIABLES.includes(name) || text === undefined) continue;
     const path = name.slice(ENVIRONMENT_PREFIX.length).toLowerCase().split('__');
     if (!isKnown(path)) problems.push({ place: name, message: unknownKey(path) });
     else setAt(merged, path, parseDocument(text).toJS());

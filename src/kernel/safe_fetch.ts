@@ -11,7 +11,7 @@ import {
 import { isPublicAddress } from './public_address.ts';
 
 export interface SafeFetchOptions {
-  /** Exact `host:port` pairs that may be private or plain http, for tests and development. */
+  /** Exact `host:port` pairs, or `host:*`, that may be private or plain http, for tests and development. */
   readonly allowedHosts?: readonly string[];
   readonly timeoutMs?: number;
   readonly bytesMax?: number;
@@ -75,7 +75,7 @@ export function createSafeFetch(options: SafeFetchOptions = {}): SafeFetch {
 
   return async (input, init = {}) => {
     const url = parseUrl(input);
-    const isAllowed = allowedHosts.has(hostAndPort(url));
+    const isAllowed = allowedHosts.has(hostAndPort(url)) || allowedHosts.has(`${url.hostname}:*`);
     if (!isAllowed) checkPublicUrl(url);
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = init.signal === undefined ? timeout : AbortSignal.any([timeout, init.signal]);

@@ -1,0 +1,192 @@
+import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { toNodeHandler } from '@modelcontextprotocol/node';
+import { createGateway } from '../gateway/index.ts';
+import type { UpstreamConfig } from '../gateway/upstream_config.ts';
+import { createGuard, type GuardKey, generateGuardKey, type RegistrationAnswer } from '../guard/index.ts';
+import { createLogger } from '../kernel/log.ts';
+import { listen } from '../server/listen.ts';
+import { RISK_CLASSES, type RiskClass } from '../wire/manifest.ts';
+import { CommandError } from './fail.ts';
+import { untilSignal } from './until_signal.ts';
+
+export interface GatewayCommand {
+  readonly issuer: string;
+  readonly name: string;
+  readonly port: number;
+  readonly host: string;
+  readonly resource?: string;
+  readonly keyFile?: string;
+  readonly url?: string;
+  readonly header: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd?: string;
+  readonly risk: readonly string[];
+  readonly json?: boolean;
+}
+
+const PATH = '/mcp';
+
+/** Puts the guard before an MCP server that nobody changed, until a signal ends it: `countersign gateway`. */
+export async function gateway(options: GatewayCommand, command: readonly string[]): Promise<void> {
+  const log = createLogger({ level: 'warn', name: 'countersign-gateway' });
+  const ended = untilSignal();
+  const upstream = readUpstream(options, command);
+  const resource = options.resource ?? `http://localhost:${options.port}${PATH}`;
+  const key = await readKey(options.keyFile ?? `.countersign/gateway-${options.name}.key.json`);
+  const inner = createGateway({ upstream, log });
+  const tools = await inner.tools().catch((error: unknown) => {
+    throw new CommandError(`The MCP server could not be started: ${(error as Error).message}`);
+  });
+  let registration: RegistrationAnswer | undefined;
+  let announce: (found: RegistrationAnswer) => void = () => {};
+  const announced = new Promise<RegistrationAnswer>((resolve) => {
+    announce = resolve;
+  });
+  const guard = await createGuard({
+    issuer: options.issuer,
+    resource,
+    key,
+    name: options.name,
+    deployment: inner.deployment,
+    proposedRisks: readRisks(
+      options.risk,
+      tools.map((tool) => tool.name),
+    ),
+    tools: () => inner.tools(),
+    logger: log,
+    onRegistration: (found) => {
+      const isNews = registration !== undefined && registration.state !== found.state;
+      registration = found;
+      announce(found);
+      if (isNews && !options.json) process.stdout.write(describeChange(found, options.name));
+    },
+  });
+  inner.onManifest(() => guard.toolsChanged());
+  const handler = toNodeHandler(guard.protect(inner.fetch));
+  const listening = await listen((req, res) => void handler(req as Parameters<typeof handler>[0], res), {
+    host: options.host,
+    port: options.port,
+    setting: '--port',
+  });
+  const found = await announced;
+  const ready = {
+    resource,
+    state: found.state,
+    tool_server: found.tool_server,
+    console_url: found.console_url,
+    tools: tools.length,
+    pid: process.pid,
+  };
+  process.stdout.write(options.json ? `${JSON.stringify(ready)}\n` : describe(ready, options.name));
+  await ended;
+  await guard.close();
+  await listening.close();
+  await inner.close();
+  process.exit(0);
+}
+
+function readUpstream(options: GatewayCommand, command: readonly string[]): UpstreamConfig {
+  const [program, ...args] = command;
+  if (options.url !== undefined && program !== undefined) {
+    throw new CommandError('Give either --url for an HTTP server or a command after --, not both.');
+  }
+  if (options.url !== undefined) {
+    const headers: Record<string, string> = {};
+    for (const header of options.header) {
+      const colon = header.indexOf(':');
+      if (colon < 1) throw new CommandError(`"${header}" is no header. Write --header "Name: value".`);
+      headers[header.slice(0, colon).trim()] = header.slice(colon + 1).trim();
+    }
+    return { kind: 'http', url: options.url, headers };
+  }
+  if (program === undefined) {
+    throw new CommandError(
+      'Say which MCP server to put behind the gateway: a command after --, for example\n' +
+        '  countersign gateway --issuer http://localhost:9400 --name files -- npx -y @modelcontextprotocol/server-filesystem .\n' +
+        'or an HTTP server with --url.',
+    );
+  }
+  return {
+    kind: 'stdio',
+    command: program,
+    args,
+    env_names: options.env,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  };
+}
+
+/** `--risk write=write_file,edit_*`: proposals that the tool server's owner accepts or changes. */
+export function readRisks(given: readonly string[], tools: readonly string[]): Record<string, RiskClass> {
+  const risks: Record<string, RiskClass> = {};
+  for (const entry of given) {
+    const [risk = '', patterns = ''] = entry.split('=');
+    if (!RISK_CLASSES.includes(risk as RiskClass) || patterns === '') {
+      throw new CommandError(
+        `"${entry}" is no risk class. Write --risk read=name,name or write=… or critical=… ; * stands for any letters.`,
+      );
+    }
+    for (const pattern of patterns.split(',')) {
+      const words = pattern.split('*');
+      const matching = tools.filter((tool) => matches(tool, words));
+      if (matching.length === 0)
+        throw new CommandError(`The server lists no tool "${pattern}". It lists: ${tools.join(', ')}.`);
+      for (const tool of matching) risks[tool] = risk as RiskClass;
+    }
+  }
+  return risks;
+}
+
+function matches(tool: string, words: readonly string[]): boolean {
+  const [first = '', ...rest] = words;
+  if (rest.length === 0) return tool === first;
+  const last = rest.at(-1)!;
+  return tool.length >= first.length + last.length && tool.startsWith(first) && tool.endsWith(last);
+}
+
+/** The gateway's identity, made on first use. Whoever has it can be this gateway. */
+async function readKey(path: string): Promise<GuardKey> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  try {
+    const file = await open(path, 'wx', 0o600);
+    await file.writeFile(`${JSON.stringify(await generateGuardKey())}\n`);
+    await file.close();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new CommandError(`The key file ${path} cannot be written: ${(error as Error).message}`);
+    }
+  }
+  if (((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o600);
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as GuardKey;
+  } catch {
+    throw new CommandError(
+      `The key file ${path} is not JSON. Remove it to make a new key; the tool server must then be accepted anew.`,
+    );
+  }
+}
+
+interface Ready {
+  readonly resource: string;
+  readonly state: string;
+  readonly console_url: string;
+  readonly tools: number;
+}
+
+function describe(ready: Ready, name: string): string {
+  const lines = ['', `The gateway "${name}" guards ${ready.tools} tools at ${ready.resource}`];
+  if (ready.state === 'pending') {
+    lines.push(
+      '',
+      '  It is not accepted yet, and nothing runs until an administrator accepts it here:',
+      `    ${ready.console_url}`,
+    );
+  }
+  return `${lines.join('\n')}\n\n`;
+}
+
+function describeChange(found: RegistrationAnswer, name: string): string {
+  return found.state === 'active'
+    ? `The gateway "${name}" was accepted. Clients can connect.\n`
+    : `The gateway "${name}" is ${found.state} now.\n`;
+}

@@ -1,0 +1,69 @@
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Config } from '../config.ts';
+import { rulesOf } from '../config.ts';
+import type { Logger } from '../kernel/logger.ts';
+import { createVault } from '../kernel/vault.ts';
+import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
+import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
+import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
+import { startEmbeddedPostgres } from '../store/postgres/embedded.ts';
+import { migrate } from '../store/postgres/migrate.ts';
+import { openDatabase } from '../store/postgres/open.ts';
+import type { Tables } from '../store/postgres/tables.ts';
+import { loadRootKey } from '../store/root_key.ts';
+import type { Store } from '../store/store.ts';
+
+/** The stores of one process on the embedded default: real PostgreSQL beside it, the rest in memory. */
+export interface Foundation {
+  readonly store: Store;
+  readonly artifacts: {
+    readonly durable: ReturnType<typeof createPostgresArtifactStore>;
+    readonly ephemeral: ReturnType<typeof createMemoryArtifactStore>;
+  };
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens the data directory: starts PostgreSQL there (refused if another server has it), migrates, loads the root key.
+ * Throws `EmbeddedPostgresError`, `RootKeyError` or `SchemaNewerError`, whose messages say what to do.
+ */
+export async function openFoundation(
+  config: Config,
+  options: { readonly log: Logger; readonly onLost: (error: Error) => void },
+): Promise<Foundation> {
+  const { log } = options;
+  const dataDirectory = resolve(config.data_directory);
+  await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
+  const postgres = await startEmbeddedPostgres({ dataDirectory, log, onLost: options.onLost });
+  try {
+    const rootKey = await loadRootKey({
+      path: config.root_key_file ?? join(dataDirectory, 'root.key'),
+      mayCreate: config.root_key_file === null,
+      key: process.env.COUNTERSIGN_ROOT_KEY,
+    });
+    const database = openDatabase<Tables>({ connection: postgres.connection, poolMax: config.database.pool_max, log });
+    try {
+      await migrate(database.db);
+      const vault = createVault(rootKey);
+      const ephemeral = createMemoryEphemeralStore();
+      const store: Store = { db: database.db, ephemeral, vault, log, issuer: config.issuer, rules: rulesOf(config) };
+      const artifacts = {
+        durable: createPostgresArtifactStore({ db: database.db, vault }),
+        ephemeral: createMemoryArtifactStore(),
+      };
+      const stop = async () => {
+        await ephemeral.close();
+        await database.close();
+        await postgres.stop();
+      };
+      return { store, artifacts, stop };
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  } catch (error) {
+    await postgres.stop();
+    throw error;
+  }
+}

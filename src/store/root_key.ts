@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { open, readFile, stat } from 'node:fs/promises';
+
+const ROOT_KEY_BYTES = 32;
+const ENVIRONMENT_NAME = 'COUNTERSIGN_ROOT_KEY';
+
+/** The root key cannot be used; the message says where it is looked for and what to do. */
+export class RootKeyError extends Error {
+  override name = 'RootKeyError';
+}
+
+/**
+ * The key everything at rest is encrypted under: from `key` (base64) if given, else from the file, which is made with
+ * mode 0600 if it is missing and `mayCreate`. A file others can read is refused.
+ */
+export async function loadRootKey(options: {
+  readonly path: string;
+  readonly mayCreate: boolean;
+  readonly key?: string | undefined;
+}): Promise<Buffer> {
+  if (options.key !== undefined) return decode(options.key, ENVIRONMENT_NAME);
+  if (options.mayCreate) await createIfMissing(options.path);
+  let text: string;
+  try {
+    const { mode } = await stat(options.path);
+    if ((mode & 0o077) !== 0) {
+      throw new RootKeyError(`Others can read the root key ${options.path}. Run: chmod 600 ${options.path}`);
+    }
+    text = await readFile(options.path, 'utf8');
+  } catch (error) {
+    if (error instanceof RootKeyError) throw error;
+    throw new RootKeyError(
+      `The root key ${options.path} cannot be read (${(error as Error).message}). Restore it from your backup: without ` +
+        'it nothing stored can be decrypted.',
+    );
+  }
+  return decode(text, options.path);
+}
+
+async function createIfMissing(path: string): Promise<void> {
+  try {
+    const file = await open(path, 'wx', 0o600);
+    try {
+      await file.writeFile(`${randomBytes(ROOT_KEY_BYTES).toString('base64')}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
+
+function decode(text: string, place: string): Buffer {
+  const key = Buffer.from(text.trim(), 'base64');
+  if (key.length !== ROOT_KEY_BYTES) {
+    throw new RootKeyError(`The root key in ${place} must be ${ROOT_KEY_BYTES} bytes in base64. Make one: openssl rand -base64 32`);
+  }
+  return key;
+}
