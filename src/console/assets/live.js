@@ -34,18 +34,26 @@
     }
   }
 
+  // The box stays enabled, since a disabled one would not hold the form back; ticking it leads to what is unread.
   function watchLongValues() {
     const box = document.querySelector('[data-read]');
     if (box === null) return;
     const unread = new Set(document.querySelectorAll('[data-long]'));
     const check = (element) => {
       if (element.scrollTop + element.clientHeight >= element.scrollHeight - 4) unread.delete(element);
-      box.disabled = unread.size > 0;
+      box.setAttribute('aria-disabled', String(unread.size > 0));
     };
     for (const element of unread) {
       element.addEventListener('scroll', () => check(element), { passive: true });
       check(element);
     }
+    box.addEventListener('click', (event) => {
+      const [first] = unread;
+      if (first === undefined) return;
+      event.preventDefault();
+      first.scrollIntoView({ block: 'center' });
+      first.focus();
+    });
   }
 
   watchLongValues();
