@@ -39,11 +39,6 @@ export function createPersonalPart(personal: JsonObject): PersonalPart {
   return { salt: randomBytes(SALT_BYTES).toString('base64url'), json };
 }
 
-/** The names and texts of an event row; empty if there were none or they were erased. */
-export function readPersonalPart(part: JsonObject | null): JsonObject {
-  return part === null || typeof part.json !== 'string' ? {} : (JSON.parse(part.json) as JsonObject);
-}
-
 export function commitmentTo(part: PersonalPart): string {
   return sha256Base64url(Buffer.from(part.salt, 'base64url'), part.json);
 }

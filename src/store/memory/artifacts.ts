@@ -38,10 +38,10 @@ export function createMemoryArtifactStore(options: MemoryArtifactOptions = {}): 
     if (uid !== undefined) names.set(nameKey(kind, 'uid', uid), key, expiresAtMs);
     if (userCode !== undefined) names.set(nameKey(kind, 'user_code', userCode), key, expiresAtMs);
     if (grantId !== undefined) {
-      const known = keysOfGrant.get(grantId);
-      const keys = new Set([...(known?.keys ?? [])].filter((other) => artifacts.get(other) !== undefined)).add(key);
-      const untilMs = Math.max(known?.untilMs ?? 0, expiresAtMs);
-      keysOfGrant.set(grantId, { keys, untilMs }, untilMs);
+      const { keys, untilMs } = keysOfGrant.get(grantId) ?? { keys: [], untilMs: 0 };
+      const live = [...keys].filter((other) => artifacts.get(other) !== undefined);
+      const longest = Math.max(untilMs, expiresAtMs);
+      keysOfGrant.set(grantId, { keys: new Set([...live, key]), untilMs: longest }, longest);
     }
     return 'saved';
   };
@@ -57,7 +57,7 @@ export function createMemoryArtifactStore(options: MemoryArtifactOptions = {}): 
     const key = names.get(nameKey(kind, which, name));
     const entry = key === undefined ? undefined : artifacts.get(key);
     // A replaced artifact may have another second name now.
-    return entry === undefined || (which === 'uid' ? entry.uid : entry.userCode) !== name ? undefined : stored(entry);
+    return (which === 'uid' ? entry?.uid : entry?.userCode) === name ? stored(entry) : undefined;
   };
   return {
     async save(kind, id, record, ttlSeconds) {
@@ -70,10 +70,7 @@ export function createMemoryArtifactStore(options: MemoryArtifactOptions = {}): 
       if (artifacts.get(key) !== undefined) return 'already_exists';
       return save(key, kind, record, expiry(now(), ttlSeconds));
     },
-    async find(kind, id) {
-      const entry = artifacts.get(artifactKey(kind, id));
-      return entry === undefined ? undefined : stored(entry);
-    },
+    find: async (kind, id) => stored(artifacts.get(artifactKey(kind, id))),
     findByUid: async (kind, uid) => findBy(kind, 'uid', uid),
     findByUserCode: async (kind, userCode) => findBy(kind, 'user_code', userCode),
     async consume(kind, id) {
@@ -93,8 +90,8 @@ export function createMemoryArtifactStore(options: MemoryArtifactOptions = {}): 
   };
 }
 
-function stored(entry: Entry): StoredArtifact {
-  return { ...entry, payload: JSON.parse(entry.payload) };
+function stored(entry: Entry | undefined): StoredArtifact | undefined {
+  return entry === undefined ? undefined : { ...entry, payload: JSON.parse(entry.payload) };
 }
 
 function expiry(nowMs: number, ttlSeconds: number | undefined): number {

@@ -1,4 +1,5 @@
 import type { EphemeralStore } from '../ephemeral.ts';
+import { createChannels } from './channels.ts';
 import { ExpiringMap } from './expiring_map.ts';
 import { EPHEMERAL_ENTRIES_MAX, KEY_CHARACTERS_MAX, VALUE_BYTES_MAX } from './limits.ts';
 
@@ -8,13 +9,11 @@ export interface MemoryEphemeralOptions {
   readonly entriesMax?: number;
 }
 
-type Listener = (message: string) => void;
-
 /** The ephemeral port for one process. It starts empty, so `remembersSince` is the moment it was made. */
 export function createMemoryEphemeralStore(options: MemoryEphemeralOptions = {}): EphemeralStore {
   const now = options.now ?? Date.now;
   const entries = new ExpiringMap<string>(options.entriesMax ?? EPHEMERAL_ENTRIES_MAX, now);
-  const channels = new Map<string, Set<Listener>>();
+  const channels = createChannels();
   let isClosed = false;
   // Every method is async so that a refusal rejects, as it would over a network; the work itself is one step.
   const check = (key: string, value = ''): void => {
@@ -58,23 +57,11 @@ export function createMemoryEphemeralStore(options: MemoryEphemeralOptions = {})
     },
     async publish(channel, message) {
       check(channel, message);
-      // Not in the publisher's stack, as over a network: a listener must not run inside its caller's critical steps.
-      for (const listener of channels.get(channel) ?? []) {
-        setImmediate(() => {
-          if (channels.get(channel)?.has(listener)) listener(message);
-        });
-      }
+      channels.publish(channel, message);
     },
     async subscribe(channel, listener) {
       check(channel);
-      // A function of its own, so that one listener may subscribe twice and unsubscribe once.
-      const own: Listener = (message) => listener(message);
-      const listeners = channels.get(channel) ?? new Set();
-      channels.set(channel, listeners.add(own));
-      return () => {
-        listeners.delete(own);
-        if (listeners.size === 0 && channels.get(channel) === listeners) channels.delete(channel);
-      };
+      return channels.subscribe(channel, listener);
     },
     async close() {
       isClosed = true;
