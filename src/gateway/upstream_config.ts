@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { JsonObject } from '../kernel/json.ts';
 import type { Logger } from '../kernel/logger.ts';
@@ -74,6 +75,9 @@ function resolveStdio(
   environment: Readonly<Record<string, string | undefined>>,
 ): Pick<ResolvedUpstream, 'deployment' | 'openTransport'> {
   const cwd = resolve(config.cwd ?? '.');
+  if (!statSync(cwd, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new Error(`The working directory of the tool server, ${cwd}, is not a directory. Create it or name another.`);
+  }
   const command = resolveCommand(config.command, cwd, environment.PATH ?? '');
   const args = config.args ?? [];
   const envNames = config.env_names ?? [];

@@ -107,6 +107,7 @@ test('a server that cannot start is reported with what to do, to tools() and to 
   expect(error.message).toContain('is not available');
   await expect(serveGateway({ kind: 'stdio', command: 'no-such-program' })).rejects.toThrow(/is not in PATH/);
   await expect(serveGateway({ kind: 'stdio', command: '/etc/passwd' })).rejects.toThrow(/not an executable file/);
+  await expect(serveGateway(rawServer({ cwd: '/nowhere' } as never))).rejects.toThrow(/is not a directory/);
 });
 
 test('a server of an unknown protocol revision is refused', async () => {

@@ -11,7 +11,6 @@ import { createGateway, type Gateway, type UpstreamConfig } from '../../src/gate
 import type { Logger } from '../../src/kernel/logger.ts';
 
 export const RAW_SERVER = join(import.meta.dirname, '..', 'fixtures', 'raw_server.mjs');
-export const CALL_OPTIONS = { timeout: 20_000 };
 
 export interface LogLine {
   readonly level: keyof Logger;

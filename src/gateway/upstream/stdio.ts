@@ -5,18 +5,20 @@ import type { OpenTransport } from './connection.ts';
 import { splitLines } from './line_splitter.ts';
 import { drainStderr } from './stderr_drain.ts';
 
+const SKIPPED = 'Skipped a line of stdout that is no message.';
+
 /** MCP over the stdin and stdout of a child process (MCP 2025-11-25, Transports, stdio). */
 export function stdioTransport(program: Program, log: Logger): OpenTransport {
   return (events) => {
     const child = startChild(program);
     const stderr = drainStderr(child.process.stderr, log);
+    let skipped = 0;
     const split = splitLines(
       MESSAGE_BYTES_MAX,
       (line) => {
-        // Programs print banners to stdout although they must not.
+        // Programs print banners to stdout although they must not. The first is worth a word, a flood is not.
         if (line.startsWith('{')) events.onMessage(line);
-        else if (line.trim() !== '')
-          log.warn({ characters: line.length }, 'Skipped a line of stdout that is no message.');
+        else if (line.trim() !== '') log[skipped++ === 0 ? 'warn' : 'debug']({ characters: line.length }, SKIPPED);
       },
       () => {
         log.error(
