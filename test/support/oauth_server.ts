@@ -123,13 +123,20 @@ export async function addPerson(store: Store, name = 'Ada'): Promise<string> {
   return id;
 }
 
-export async function signedInBrowser(server: OAuthServer, personId: string): Promise<OAuthBrowser> {
+export async function signedInBrowser(
+  server: Pick<OAuthServer, 'store' | 'issuer'>,
+  personId: string,
+): Promise<OAuthBrowser> {
   const browser = new OAuthBrowser(new URL(server.issuer).origin);
   await signIn(server, browser, personId);
   return browser;
 }
 
-export async function signIn(server: OAuthServer, browser: OAuthBrowser, personId: string): Promise<void> {
+export async function signIn(
+  server: Pick<OAuthServer, 'store' | 'issuer'>,
+  browser: OAuthBrowser,
+  personId: string,
+): Promise<void> {
   const { cookieValue } = await transact(server.store, (tx, afterCommit) =>
     startSession(server.store, tx, afterCommit, { personId, amr: ['link'] }),
   );
