@@ -62,7 +62,9 @@ async function followLink(visit: Visit, form: Form): Promise<Answer> {
   const returnTo = ownPath(form.get('return_to'), visit.base);
   const signedIn = await findSession(visit.store, cookieValue);
   const hasPasskey = signedIn !== null && (await listPasskeys(visit.store, signedIn)).length > 0;
-  if (hasPasskey) return goTo(returnTo ?? '/', cookie);
+  // Whoever is on the way to a decision is not asked for a passkey that this mode does not need.
+  const isOnTheWay = returnTo !== null && visit.store.rules.singleOperator;
+  if (hasPasskey || isOnTheWay) return goTo(returnTo ?? '/', cookie);
   return goTo(`/account?welcome=yes${returnTo === null ? '' : `&return_to=${encodeURIComponent(returnTo)}`}`, cookie);
 }
 
