@@ -17,6 +17,7 @@ export const EXTRA_CLIENT_METADATA: Configuration['extraClientMetadata'] = {
   properties: [ASKED_SCOPE],
   validator(_ctx, _key, _value, metadata) {
     setScopeAside(metadata);
+    dropSecret(metadata);
     for (const uri of metadata.redirect_uris ?? []) assertRedirectUri(uri);
   },
 };
@@ -29,6 +30,12 @@ function setScopeAside(metadata: ClientMetadata): void {
   if (metadata.scope === undefined) return;
   metadata[ASKED_SCOPE] = metadata.scope;
   delete metadata.scope;
+}
+
+/** The engine makes a secret for whoever names no method before it applies our defaults; nothing here accepts one. */
+function dropSecret(metadata: ClientMetadata): void {
+  delete metadata.client_secret;
+  delete metadata.client_secret_expires_at;
 }
 
 /** https, http on loopback, or a scheme of an app (RFC 8252 §7); the engine refuses `javascript:`, `data:` and the like. */

@@ -111,6 +111,34 @@ test.each([
   }
 });
 
+test.each(['client_secret_basic', 'client_secret_post', 'client_secret_jwt'])(
+  'T3: no client is registered with a shared secret (%s)',
+  async (token_endpoint_auth_method) => {
+    const response = await fetch(`${server.issuer}/register`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ client_name: 'x', redirect_uris: [REDIRECT_URI], token_endpoint_auth_method }),
+    });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: 'invalid_client_metadata' });
+  },
+);
+
+test('a client that registers itself, where that is allowed, can be asked about and gets tokens', async () => {
+  const response = await fetch(`${server.issuer}/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_name: 'SDK', redirect_uris: [REDIRECT_URI], scope: 'mcp:tools files:write' }),
+  });
+  expect(response.status).toBe(201);
+  const registered = (await response.json()) as { client_id: string };
+  expect(registered).not.toHaveProperty('client_secret');
+  const pkce = newPkce();
+  const clientId = registered.client_id;
+  const left = await authorize(server, browser, { resource: toolServer.resource, clientId, pkce });
+  expect((await redeemCode(server, left.searchParams.get('code')!, pkce, clientId)).status).toBe(200);
+});
+
 test('T3: an issuer without TLS refuses to start, except on loopback', () => {
   const start = (issuer: string) =>
     createOAuthProvider({

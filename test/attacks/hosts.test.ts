@@ -1,6 +1,6 @@
 import { request } from 'node:http';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clientAssertion, dpopProof, postForm } from '../support/oauth_flow.ts';
+import { authorizeAddress, clientAssertion, dpopProof, postForm } from '../support/oauth_flow.ts';
 import { addToolServer, type OAuthServer, startOAuthServer, type TestToolServer } from '../support/oauth_server.ts';
 
 let server: OAuthServer;
@@ -133,4 +133,26 @@ test('T60: a trusted proxy may say the host, nobody else', async () => {
   expect(bad.status).toBe(421);
   const untrusted = await send(server.port, ['Host', 'inside:1', 'X-Forwarded-Host', `127.0.0.1:${server.port}`]);
   expect(untrusted.status).toBe(421);
+});
+
+test('T60: behind a proxy that ends TLS, addresses and cookies are those of the issuer, whatever headers say', async () => {
+  const secure = await startOAuthServer({ scheme: 'https' });
+  const target = await addToolServer(secure.store);
+  const headers = ['Host', `127.0.0.1:${secure.port}`, 'X-Forwarded-Proto', 'http'];
+  const { body } = await send(secure.port, headers);
+  expect(JSON.parse(body)).toMatchObject({ issuer: secure.issuer, token_endpoint: `${secure.issuer}/token` });
+  const address = new URL(authorizeAddress(secure, { resource: target.resource }));
+  const response = await fetch(`http://127.0.0.1:${secure.port}${address.pathname}${address.search}`, {
+    redirect: 'manual',
+  });
+  expect(response.status).toBe(303);
+  const cookies = response.headers.getSetCookie();
+  expect(cookies.length).toBeGreaterThan(0);
+  for (const cookie of cookies) {
+    expect(cookie).toMatch(/^__Secure-countersign-/);
+    expect(cookie).toMatch(/; secure/i);
+    expect(cookie).toMatch(/; httponly/i);
+    expect(cookie).toMatch(/; samesite=lax/i);
+  }
+  await secure.close();
 });

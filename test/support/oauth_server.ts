@@ -28,6 +28,8 @@ export interface OAuthServerOptions {
   readonly safeFetch?: SafeFetch;
   readonly config?: Partial<ProviderOptions['config']>;
   readonly path?: string;
+  /** `https` for a server behind a proxy that ends TLS; it is still reached by plain HTTP here. */
+  readonly scheme?: 'http' | 'https';
   readonly trustedProxies?: readonly string[];
   readonly rules?: TestStoreChanges['rules'];
 }
@@ -69,7 +71,7 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  const issuer = `http://127.0.0.1:${port}${options.path ?? ''}`;
+  const issuer = `${options.scheme ?? 'http'}://127.0.0.1:${port}${options.path ?? ''}`;
   const store = createTestStore(database, { issuer, ...(options.rules && { rules: options.rules }) });
   const oauth = createOAuthProvider({
     store,
