@@ -1,5 +1,6 @@
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
+import type { StepUpView } from '../model/step_up_view.ts';
 import { LONG_VALUE_CHARACTERS, LONG_VALUE_LINES } from './limits.ts';
 import { plural, size } from './words.ts';
 
@@ -11,6 +12,23 @@ export interface ArgumentRow {
   readonly type: string;
   readonly isText: boolean;
   readonly isLong: boolean;
+}
+
+/** What a call would run with, as one approves it: arguments, answers already given to the tool, facts behind references. */
+export interface CallRows {
+  readonly arguments: readonly ArgumentRow[];
+  readonly answers: readonly ArgumentRow[];
+  readonly facts: readonly ArgumentRow[];
+  readonly all: readonly ArgumentRow[];
+}
+
+export function callRows(view: Pick<StepUpView, 'arguments' | 'inputResponses' | 'facts'>): CallRows {
+  const parts = {
+    arguments: argumentRows(view.arguments ?? {}),
+    answers: view.inputResponses === null ? [] : argumentRows({ answers: view.inputResponses }),
+    facts: argumentRows(view.facts),
+  };
+  return { ...parts, all: [...parts.arguments, ...parts.answers, ...parts.facts] };
 }
 
 const PLAIN_NAME = /^[A-Za-z_][\w-]*$/;

@@ -1,5 +1,4 @@
 import { type Html, html } from '../kernel/html.ts';
-import type { JsonObject } from '../kernel/json.ts';
 import type { ArgumentRow } from './argument_rows.ts';
 import { kindsOfMarks, MARK_WORDS, markedHtml } from './marked_html.ts';
 
@@ -33,10 +32,4 @@ export function renderWarnings(rows: readonly ArgumentRow[], others: Readonly<Re
       places.length > 3 && ` and ${places.length - 3} more`
     }</li>`;
   })}</ul></section>`;
-}
-
-/** Facts that the tool's owner looked up for references in the arguments: part of what is approved. */
-export function renderFacts(facts: JsonObject, rows: readonly ArgumentRow[]): Html | null {
-  if (Object.keys(facts).length === 0) return null;
-  return html`<h3>What the references point to now</h3>${renderArguments(rows)}`;
 }

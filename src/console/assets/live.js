@@ -14,8 +14,11 @@
     const next = new DOMParser().parseFromString(await response.text(), 'text/html');
     const fresh = next.querySelector('[data-live]');
     if (fresh === null) return location.reload();
+    const own = document.getElementById('reason')?.value;
     for (const id of REGIONS) document.getElementById(id)?.replaceWith(next.getElementById(id));
     article.dataset.state = fresh.dataset.state;
+    const field = document.getElementById('reason');
+    if (field !== null && own) field.value = own;
     watchLongValues();
     document.dispatchEvent(new Event('countersign:updated'));
   }
@@ -23,7 +26,9 @@
   async function follow() {
     for (;;) {
       try {
-        const answer = await fetch(`${article.dataset.live}?state=${encodeURIComponent(article.dataset.state)}`);
+        const answer = await fetch(`${article.dataset.live}?state=${encodeURIComponent(article.dataset.state)}`, {
+          headers: { accept: 'application/json' },
+        });
         if (!answer.ok) throw new Error(`The live address answered ${answer.status}`);
         const { changed, settled } = await answer.json();
         if (changed) await reload();

@@ -2,8 +2,8 @@ import { canonicalJson } from '../../kernel/canonical_json.ts';
 import { type Html, html } from '../../kernel/html.ts';
 import { markedLine } from '../../kernel/marked_text.ts';
 import type { GateView, StepUpView } from '../../model/step_up_view.ts';
-import { argumentRows } from '../argument_rows.ts';
-import { renderArguments, renderFacts, renderWarnings } from '../arguments_view.ts';
+import { callRows } from '../argument_rows.ts';
+import { renderArguments, renderWarnings } from '../arguments_view.ts';
 import { chainPicture } from '../chain_picture.ts';
 import type { Page } from '../frame.ts';
 import { headline } from '../headline.ts';
@@ -23,21 +23,20 @@ export interface ApprovalPage extends DecisionForms {
 /** The page people decide on: the sentence, the exact arguments, the chain, what was decided, and the decision. */
 export function approvalPage(page: ApprovalPage): Page {
   const { view } = page;
-  const rows = argumentRows(view.arguments ?? {});
-  const factRows = argumentRows(view.facts);
+  const rows = callRows(view);
   const body = html`<article class="approval" data-live="/step-ups/${view.id}/live" data-state="${page.liveState}">
 <h1>${headline(view, page.viewerId)}</h1>
 <div id="status" aria-live="polite">${renderStatus(view, page.now)}${renderContinue(page)}</div>
-${renderWarnings([...rows, ...factRows], otherTexts(view))}
-<section aria-labelledby="what"><h2 id="what">What exactly would run</h2>
-${view.arguments === null ? html`<p>The arguments were destroyed at the end of their retention. Their digest remains below.</p>` : renderArguments(rows)}
-${view.inputResponses !== null && html`<h3>Answers given to the tool</h3>${renderArguments(argumentRows({ answers: view.inputResponses }))}`}
-${renderFacts(view.facts, factRows)}
+${renderWarnings(rows.all, otherTexts(view))}
+<section aria-labelledby="what"><h2 id="what">${view.state === 'open' ? 'What exactly would run' : 'What was asked for'}</h2>
+${view.arguments === null ? html`<p>The arguments were destroyed at the end of their retention. Their digest remains below.</p>` : renderArguments(rows.arguments)}
+${rows.answers.length > 0 && html`<h3>Answers given to the tool</h3>${renderArguments(rows.answers)}`}
+${rows.facts.length > 0 && html`<h3>What the references point to now</h3>${renderArguments(rows.facts)}`}
 </section>
 ${renderChain(view)}
 ${renderEarlier(view)}
 <div id="decisions">${renderGates(view)}</div>
-<div id="decision">${renderDecision(view, rows, page)}</div>
+<div id="decision">${renderDecision(view, rows.all, page)}</div>
 ${renderTechnical(view)}
 </article>`;
   return {
@@ -54,7 +53,6 @@ function otherTexts(view: StepUpView): Readonly<Record<string, string>> {
     'the name of the agent': view.agent.name,
     'the purpose': view.task.purpose,
     'the name of the tool': view.tool.name,
-    ...(view.inputResponses === null ? {} : { 'the answers given to the tool': canonicalJson(view.inputResponses) }),
   };
 }
 

@@ -1,7 +1,8 @@
-import { html } from '../../kernel/html.ts';
+import { type Html, html } from '../../kernel/html.ts';
 import { REFUSALS, type Refusal, type RefusalCode } from '../../wire/refusals.ts';
 import type { Page } from '../frame.ts';
 import { markedHtml } from '../marked_html.ts';
+import { time } from '../words.ts';
 
 /** What happened and what to do now, where the words for programs would not help a person. */
 const FOR_PEOPLE: Partial<Record<RefusalCode, { readonly title: string; readonly next: string }>> = {
@@ -39,7 +40,7 @@ export function errorPage({ refusal, back }: ErrorPage): Page {
   const words = FOR_PEOPLE[refusal.code] ?? { title: 'This did not work', next: REFUSALS[refusal.code].next };
   const saysUnchanged = /nothing (was|has) (changed|run)/i.test(refusal.message);
   const body = html`<div class="narrow"><h1>${words.title}</h1>
-<p>${markedHtml(refusal.message)}</p>
+<p>${messageHtml(refusal.message)}</p>
 ${!saysUnchanged && html`<p><strong>Nothing was changed.</strong></p>`}
 <p>${words.next}</p>
 <p><a class="button" href="${back ?? '/'}">${back === undefined ? 'Go to the start page' : 'Go back'}</a></p>
@@ -54,4 +55,11 @@ export function brokenPage(reference: string): Page {
 <p><a class="button" href="/">Go to the start page</a></p>
 <p class="muted">Reference for the administrator: <code>${reference}</code></p></div>`;
   return { title: 'Something went wrong', body };
+}
+
+const MOMENT = /(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z)/;
+
+/** A refusal's message, with its moments as people read them. */
+function messageHtml(message: string): Html {
+  return html`${message.split(MOMENT).map((part) => (MOMENT.test(part) ? time(new Date(part)) : markedHtml(part)))}`;
 }

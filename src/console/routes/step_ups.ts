@@ -10,7 +10,7 @@ import { listPasskeys } from '../../people/passkeys.ts';
 import { CHANNELS, waitFor } from '../../store/wake.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
-import { argumentRows } from '../argument_rows.ts';
+import { callRows } from '../argument_rows.ts';
 import { type Form, readAssertion } from '../form.ts';
 import { LIVE_POLL_MS, LIVE_WAIT_MS, REASON_CHARACTERS_MAX } from '../limits.ts';
 import { DENIAL_REASONS } from '../pages/approval_decision.ts';
@@ -116,7 +116,7 @@ async function confirmationOf(
 ): Promise<Result<{ readonly amr: readonly string[] } | null, Refusal>> {
   // Of a request that is over, `decide` says who decided; that is told first.
   if (decision === 'deny' || view.state !== 'open') return accepted(null);
-  if (argumentRows(view.arguments ?? {}).some((row) => row.isLong) && form.get('has_read') !== 'yes') {
+  if (callRows(view).all.some((row) => row.isLong) && form.get('has_read') !== 'yes') {
     return refused(
       refusal(
         'request_invalid',
