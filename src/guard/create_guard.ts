@@ -76,6 +76,10 @@ function checkOptions({ issuer, resource, name }: GuardOptions): void {
       throw new TypeError(`The ${what} "${value}" must be an http(s) address without a fragment.`);
     }
   }
+  // Compared as plain strings everywhere: in `aud`, in the digests, in the server's own record (RFC 8707).
+  const { origin, href, pathname, search } = new URL(resource);
+  const canonical = pathname === '/' && search === '' ? origin : href;
+  if (resource !== canonical) throw new TypeError(`Write the resource in its canonical form: ${canonical}`);
   if (issuer.endsWith('/'))
     throw new TypeError(`Write the issuer without the slash at its end: ${issuer.slice(0, -1)}`);
   if (name !== undefined && !/^[a-z0-9][a-z0-9-]{0,62}$/.test(name)) {

@@ -109,6 +109,6 @@ async function post(url: string, clientId: string, options: GuardTokenOptions, n
     const body: unknown = await response.body.json();
     return { status: response.statusCode, body, nonce: typeof newNonce === 'string' ? newNonce : undefined };
   } catch (error) {
-    throw new IssuerOutage(`The token endpoint ${url} cannot be reached.`, error);
+    throw new IssuerOutage(`The token endpoint ${url} cannot be reached or does not answer with JSON.`, error);
   }
 }
