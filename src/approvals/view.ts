@@ -79,7 +79,7 @@ function digestOfView(view: Base): string {
     binding_digest: view.bindingDigest,
     requester,
     agent,
-    task: { id: task.id, purpose: task.purpose, expires_at: task.expiresAt.toISOString() },
+    task: { id: task.id, purpose: task.purpose, purpose_by: task.purposeBy, expires_at: task.expiresAt.toISOString() },
     tool_server: toolServer,
     tool,
     method,
@@ -113,7 +113,8 @@ async function loadNames(tx: Store['db'], row: StepUpRow) {
     .innerJoin('tasks as t', 't.id', 's.task_id')
     .innerJoin('tool_servers as v', 'v.id', 's.tool_server_id')
     .leftJoin('tools as l', (join) => join.onRef('l.tool_server_id', '=', 'v.id').onRef('l.name', '=', 's.tool_name'))
-    .select(['r.display_name as requesterName', 'a.name as agentName', 'o.display_name as ownerName'])
+    .select(['r.display_name as requesterName', 'a.name as agentName', 'a.kind as agentKind'])
+    .select('o.display_name as ownerName')
     .select(['t.purpose', 't.created_at as taskStartedAt', 't.expires_at as taskExpiresAt'])
     .select(['v.name as serverName', 'v.resource', 'v.deployment', 'l.definition'])
     .where('s.id', '=', row.id)
@@ -125,6 +126,7 @@ async function loadNames(tx: Store['db'], row: StepUpRow) {
     task: {
       id: row.task_id,
       purpose: found.purpose,
+      purposeBy: found.agentKind === 'service' ? ('agent' as const) : ('person' as const),
       startedAt: found.taskStartedAt,
       expiresAt: found.taskExpiresAt,
     },

@@ -30,7 +30,14 @@ export interface StepUpView {
   readonly viewDigest: string;
   readonly requester: { readonly id: string; readonly name: string };
   readonly agent: { readonly id: string; readonly name: string; readonly owner: string; readonly clientId: string };
-  readonly task: { readonly id: string; readonly purpose: string; readonly startedAt: Date; readonly expiresAt: Date };
+  readonly task: {
+    readonly id: string;
+    readonly purpose: string;
+    /** Whose words the purpose is: a service agent writes its own, which nobody checked. */
+    readonly purposeBy: 'person' | 'agent';
+    readonly startedAt: Date;
+    readonly expiresAt: Date;
+  };
   readonly toolServer: {
     readonly id: string;
     readonly name: string;

@@ -18,6 +18,7 @@ export function sampleStepUp(changes: Partial<StepUpView> = {}): StepUpView {
     task: {
       id: 'tsk_abcdefghijklmnopqrstuvwxyz',
       purpose: 'Tidy up the notes',
+      purposeBy: 'person',
       startedAt: new Date(NOW - 600_000),
       expiresAt: new Date(NOW + 3_000_000),
     },

@@ -76,7 +76,7 @@ ${chainPicture([
 ])}
 <dl class="facts">
 <dt>For</dt><dd>${markedHtml(view.requester.name)}</dd>
-<dt>Task</dt><dd>${markedHtml(view.task.purpose)} <span class="muted">(in the requester’s words)</span></dd>
+<dt>Task</dt><dd>${markedHtml(view.task.purpose)} <span class="muted">(${view.task.purposeBy === 'agent' ? 'in the agent’s own words, not checked' : 'in the requester’s words'})</span></dd>
 <dt>Since, until</dt><dd>${time(view.task.startedAt)} to ${time(view.task.expiresAt)}</dd>
 <dt>Agent</dt><dd>${markedHtml(view.agent.name)}, owned by ${markedHtml(view.agent.owner)}</dd>
 <dt>Through</dt><dd>${markedHtml(view.toolServer.name)} <span class="muted">at</span> <code>${markedHtml(view.toolServer.resource)}</code></dd>
