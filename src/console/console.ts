@@ -1,4 +1,6 @@
 import Router from '@koa/router';
+import { refusal } from '../wire/refusals.ts';
+import { refuseWith } from './answer.ts';
 import { addAssetRoutes } from './assets.ts';
 import { basePathOf } from './base_path.ts';
 import { addAccountRoutes } from './routes/account.ts';
@@ -13,7 +15,7 @@ import { addToolServerRoutes } from './routes/tool_servers.ts';
 import { entrances } from './routing.ts';
 import type { ConsoleParts } from './visit.ts';
 
-/** The pages people use, as routes of the issuer. */
+/** The pages people use, as routes of the issuer. Mount it last: it also answers what leads nowhere. */
 export function createConsole(parts: ConsoleParts): Router {
   const router = new Router({ prefix: basePathOf(parts.store.issuer) });
   const at = entrances(router, parts);
@@ -27,5 +29,7 @@ export function createConsole(parts: ConsoleParts): Router {
   addPeopleRoutes(at);
   addAuditRoutes(at);
   addAccountRoutes(at);
+  // Last: whatever nobody else answers.
+  at.show('/{*path}', async () => refuseWith(refusal('not_found', 'This address leads nowhere.')));
   return router;
 }

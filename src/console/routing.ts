@@ -6,6 +6,7 @@ import { isCsrfTokenValid } from '../people/csrf.ts';
 import { isSameOrigin } from '../people/same_origin.ts';
 import { findSession } from '../people/session.ts';
 import { readSessionCookie } from '../people/session_cookie.ts';
+import { isDatabaseOutage } from '../store/postgres/outage.ts';
 import { refusal } from '../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, send } from './answer.ts';
 import { basePathOf } from './base_path.ts';
@@ -62,19 +63,28 @@ async function answerVisit(ctx: Context, parts: ConsoleParts, handler: Show<Visi
     visit = { ...visit, signedIn: await findSession(parts.store, readSessionCookie(ctx.get('cookie'))) };
     answer = await handler(visit);
   } catch (error) {
-    const reference = randomUUID();
-    parts.store.log.error({ err: error, reference }, 'a page failed');
-    answer = { kind: 'page', page: brokenPage(reference), status: 500 };
+    answer = failure(parts, ctx, error);
   }
   send(ctx, answer, frameOf(visit), wantsJson(ctx));
+}
+
+/** Of a page that only shows something, an outage changed nothing; what was posted may have been done. */
+function failure({ store }: ConsoleParts, ctx: Context, error: unknown): Answer {
+  const reference = randomUUID();
+  const isOutage = isDatabaseOutage(error);
+  store.log.error({ err: error, reference, method: ctx.method }, 'a page failed');
+  if (isOutage) ctx.set('Retry-After', '1');
+  if (isOutage && ctx.method !== 'POST') return refuseWith(refusal('unavailable', 'The database does not answer.'));
+  return { kind: 'page', page: brokenPage(reference), status: isOutage ? 503 : 500 };
 }
 
 function addressOf(ctx: Context): Pick<Visit, 'params' | 'query'> {
   return { params: (ctx.params ?? {}) as Record<string, string>, query: new URLSearchParams(ctx.querystring) };
 }
 
+/** Browsers ask for HTML by name when a person goes to a page; scripts do not. */
 function wantsJson(ctx: Context): boolean {
-  return ctx.accepts('text/html', 'application/json') === 'application/json';
+  return !ctx.get('accept').includes('text/html');
 }
 
 function posted(ctx: Context, handler: Change<Visit>): Show<Visit> {

@@ -199,7 +199,7 @@ describe('T39 requests from other sites', () => {
     const cookie = await served.signIn(served.scenario.administrator);
     const fields = hiddenFields(await (await served.get(`/step-ups/${stepUpId}`, cookie)).text(), 'approve');
     const answer = await served.get(`/step-ups/${stepUpId}/decision?${new URLSearchParams(fields)}`, cookie);
-    expect(answer.status).toBe(405);
+    expect(answer.status).toBe(404);
     expect((await viewOf(stepUpId)).state).toBe('open');
   });
 });
