@@ -7,6 +7,7 @@ import {
   authorizeAddress,
   codeFields,
   consentFields,
+  obtainTokens,
   openConsent,
   postForm,
   redeemCode,
@@ -212,14 +213,12 @@ test('T5: a verifier of 42 characters, a wrong one and none are refused, and the
 test('T6: a code without a challenge is worth nothing, with a verifier or without', async () => {
   const { provider } = server.oauth;
   const client = (await provider.Client.find('cli'))!;
-  const personId = await addPerson(server.store);
-  const grant = new provider.Grant({ accountId: personId, clientId: 'cli' });
-  Object.assign(grant, { expiresIn: 600 });
-  grant.addResourceScope(toolServer.resource, 'mcp:tools');
-  const grantId = await grant.save();
+  // Everything else about the code is in order: its grant, its person and its running task.
+  const tokens = await obtainTokens(server, browser, { resource: toolServer.resource });
+  const { grantId, accountId } = (await provider.RefreshToken.find(tokens.refreshToken))!;
   for (const code_verifier of [newPkce().verifier, '']) {
     const code = new provider.AuthorizationCode({
-      accountId: personId,
+      accountId,
       client,
       grantId,
       redirectUri: REDIRECT_URI,

@@ -1,5 +1,5 @@
 import { type CryptoKey, exportSPKI, importJWK, SignJWT } from 'jose';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { newPkce, type OAuthBrowser } from '../support/oauth_browser.ts';
 import {
   authorize,
@@ -17,6 +17,7 @@ import {
   addToolServer,
   newTestKey,
   type OAuthServer,
+  REDIRECT_URI,
   signedInBrowser,
   startOAuthServer,
   type TestToolServer,
@@ -87,6 +88,36 @@ test('T13: of 50 that redeem one code at the same time exactly one succeeds, and
   const winner = answers.find(({ status }) => status === 200)!;
   expect((await refresh(server, winner.body.refresh_token!, 'racer')).body.error).toBe('invalid_grant');
 });
+
+test.each(['code', 'refresh token'])(
+  'T13: the family dies also when another node used the %s between our look and our step',
+  async (what) => {
+    const tokens = await obtainTokens(server, browser, { resource: toolServer.resource });
+    const grantId = (await server.oauth.provider.RefreshToken.find(tokens.refreshToken))!.grantId!;
+    const store = what === 'code' ? server.artifacts.ephemeral : server.artifacts.durable;
+    const step = vi.spyOn(store, 'consume').mockResolvedValueOnce('already_consumed');
+    const pkce = newPkce();
+    const client = (await server.oauth.provider.Client.find('cli'))!;
+    const code = new server.oauth.provider.AuthorizationCode({
+      accountId: tokens.claims.sub,
+      client,
+      grantId,
+      redirectUri: REDIRECT_URI,
+      resource: toolServer.resource,
+      scope: 'mcp:tools',
+      codeChallenge: pkce.challenge,
+      codeChallengeMethod: 'S256',
+    } as never);
+    Object.assign(code, { expiresIn: 60 });
+    const answer =
+      what === 'code' ? await redeemCode(server, await code.save(), pkce) : await refresh(server, tokens.refreshToken);
+    step.mockRestore();
+    expect(answer.body.error).toBe('invalid_grant');
+    expect(await server.oauth.provider.Grant.find(grantId)).toBeUndefined();
+    const introspected = await postForm(server, '/introspect', { client_id: 'cli', token: tokens.accessToken });
+    expect(introspected.body).toEqual({ active: false });
+  },
+);
 
 test('T14: a forged code with the beginning of a real one is refused, and the real one is untouched', async () => {
   const { code, pkce } = await newCode();

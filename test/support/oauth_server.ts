@@ -9,6 +9,7 @@ import type { ConsentView } from '../../src/model/consent_view.ts';
 import type { StepUpWaitingView } from '../../src/model/step_up_waiting_view.ts';
 import { startSession } from '../../src/people/session.ts';
 import { SESSION_COOKIE } from '../../src/people/session_cookie.ts';
+import type { Artifacts } from '../../src/provider/adapter.ts';
 import { createOAuthProvider, type OAuthProvider, type ProviderOptions } from '../../src/provider/create_provider.ts';
 import type { InteractionPages } from '../../src/provider/interactions/pages.ts';
 import { createInteractionRoutes } from '../../src/provider/interactions/routes.ts';
@@ -37,6 +38,7 @@ export interface OAuthServerOptions {
 export interface OAuthServer {
   readonly store: Store;
   readonly oauth: OAuthProvider;
+  readonly artifacts: Artifacts;
   readonly issuer: string;
   readonly port: number;
   close(): Promise<void>;
@@ -73,9 +75,10 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   const { port } = server.address() as AddressInfo;
   const issuer = `${options.scheme ?? 'http'}://127.0.0.1:${port}${options.path ?? ''}`;
   const store = createTestStore(database, { issuer, ...(options.rules && { rules: options.rules }) });
+  const artifacts = { durable: createPostgresArtifactStore(store), ephemeral: createMemoryArtifactStore() };
   const oauth = createOAuthProvider({
     store,
-    artifacts: { durable: createPostgresArtifactStore(store), ephemeral: createMemoryArtifactStore() },
+    artifacts,
     ...(await loadProviderKeys(store)),
     config: {
       issuer,
@@ -101,6 +104,7 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   return {
     store,
     oauth,
+    artifacts,
     issuer,
     port,
     close: async () => {
