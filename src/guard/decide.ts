@@ -105,7 +105,8 @@ async function redeemApproved(
   if (!facts.ok) return { kind: 'refuse', refusal: facts.refusal };
   // Decided for other facts, or for a tool that says something else of itself now: not what was approved.
   if (canonicalJson(facts.value) !== canonicalJson(action.facts as JsonObject)) return 'again';
-  await context.manifest.refresh();
+  if ((await context.manifest.refresh()) === 'failed')
+    return unavailable('The tool server cannot say what its tools are.');
   if (asked.method === 'tools/call' && (context.manifest.digestOf(asked.name) ?? null) !== action.manifest_digest) {
     return 'again';
   }

@@ -6,12 +6,14 @@ export interface ListedTool {
   readonly digest: string;
 }
 
+export type Refreshed = 'same' | 'changed' | 'failed';
+
 /** The tools as the protected server lists them now, with their digests. */
 export class Manifest {
   readonly #list: () => Promise<readonly ToolDefinition[]>;
   readonly #log: Logger;
   #tools: ReadonlyMap<string, ListedTool> | null = null;
-  #pending: Promise<boolean> | null = null;
+  #pending: Promise<Refreshed> | null = null;
 
   constructor(list: () => Promise<readonly ToolDefinition[]>, log: Logger) {
     this.#list = list;
@@ -38,27 +40,27 @@ export class Manifest {
     return [...(this.#tools ?? [])].map(([name, tool]) => ({ name, manifest_digest: tool.digest }));
   }
 
-  /** Lists anew; true if something changed. A server that cannot list keeps its old manifest: its calls fail by themselves. */
-  refresh(): Promise<boolean> {
+  /** Lists anew. What is known stays when the server cannot list now. */
+  refresh(): Promise<Refreshed> {
     this.#pending ??= this.#refresh().finally(() => {
       this.#pending = null;
     });
     return this.#pending;
   }
 
-  async #refresh(): Promise<boolean> {
+  async #refresh(): Promise<Refreshed> {
     let listed: readonly ToolDefinition[];
     try {
       listed = await this.#list();
     } catch (error) {
       this.#log.error({ error }, 'the tools of the protected server could not be listed');
-      return false;
+      return 'failed';
     }
     const tools = new Map<string, ListedTool>();
     for (const definition of listed) tools.set(definition.name, { definition, digest: manifestDigest(definition) });
     const before = this.#tools;
     this.#tools = tools;
-    if (before === null || before.size !== tools.size) return true;
-    return [...tools].some(([name, tool]) => before.get(name)?.digest !== tool.digest);
+    if (before === null || before.size !== tools.size) return 'changed';
+    return [...tools].some(([name, tool]) => before.get(name)?.digest !== tool.digest) ? 'changed' : 'same';
   }
 }

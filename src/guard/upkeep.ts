@@ -40,7 +40,7 @@ export async function keepCurrent(upkeep: Upkeep, nextRound: () => Promise<void>
   while (!upkeep.closing.aborted) {
     await Promise.race([pause(RELIST_SECONDS * 1000, upkeep.closing), nextRound()]);
     if (upkeep.closing.aborted) return;
-    if (await upkeep.manifest.refresh()) isUnreported = true;
+    if ((await upkeep.manifest.refresh()) === 'changed') isUnreported = true;
     if (!isUnreported) continue;
     try {
       await report(upkeep);
