@@ -80,9 +80,10 @@ export async function gateway(options: GatewayCommand, command: readonly string[
   };
   process.stdout.write(options.json ? `${JSON.stringify(ready)}\n` : describe(ready, options.name));
   await ended;
+  // Calls in flight are answered first; then the listener has nothing to wait for.
   await guard.close();
-  await listening.close();
   await inner.close();
+  await listening.close();
   process.exit(0);
 }
 

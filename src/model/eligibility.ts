@@ -34,7 +34,11 @@ export function isSelfApproval(voterId: string, chain: Chain): boolean {
   return voterId === chain.requesterId || voterId === chain.agentOwnerId;
 }
 
-/** A passkey with user verification is asked for by tier, and always for self-approval, except with a single operator. */
+/**
+ * A passkey with user verification is asked for by tier, for self-approval, and wherever more than one person is needed:
+ * a session alone does not prove that two sessions are two people. In single-operator mode it is never asked for, and
+ * there one person is all there is.
+ */
 export function needsPasskey(
   requirements: Requirements,
   voterId: string,
@@ -42,7 +46,8 @@ export function needsPasskey(
   singleOperator: boolean,
 ): boolean {
   if (singleOperator) return false;
-  return requirements.tier !== 'standard' || isSelfApproval(voterId, chain);
+  const peopleNeeded = requirements.gates.reduce((sum, gate) => sum + gate.quorum, 0);
+  return requirements.tier !== 'standard' || peopleNeeded > 1 || isSelfApproval(voterId, chain);
 }
 
 /**

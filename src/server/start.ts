@@ -11,6 +11,7 @@ import { createHttpApp } from './http_app.ts';
 import { FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
 import { listen } from './listen.ts';
 import { loadPolicyBook } from './policy.ts';
+import { startPruning } from './prune.ts';
 
 export interface RunningServer {
   readonly issuer: string;
@@ -46,6 +47,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     });
     const expiry = startExpiry(store);
     closing.push(() => expiry.stop());
+    const pruning = startPruning(store, foundation.artifacts.durable);
+    closing.push(() => pruning.stop());
     let isDraining = false;
     const app = createHttpApp({
       config,

@@ -15,14 +15,17 @@ export interface PersonEntry {
 export interface PeoplePage {
   readonly people: readonly PersonEntry[];
   readonly csrf: string;
+  /** In single-operator mode; elsewhere whoever holds such a link could vote as somebody else. */
+  readonly offersSignInLinks: boolean;
 }
 
-export function peoplePage({ people, csrf }: PeoplePage): Page {
+export function peoplePage({ people, csrf, offersSignInLinks }: PeoplePage): Page {
   const body = html`<h1>People</h1>
 <ul class="list">${people.map(
     (person) =>
       html`<li class="row apart"><p><span class="title">${markedHtml(person.name)}</span> ${person.isAdministrator && html`<span class="tag">administrator</span>`} ${!person.isActive && html`<span class="tag">disabled</span>`}<br><span class="muted">Since ${time(person.createdAt)}, ${person.passkeys === 0 ? 'no passkey yet' : person.passkeys === 1 ? 'one passkey' : `${person.passkeys} passkeys`}</span></p>${
         person.isActive &&
+        offersSignInLinks &&
         html`<form method="post" action="/people/${person.id}/link"><input type="hidden" name="csrf" value="${csrf}"><button class="plain">Make a sign-in link</button></form>`
       }</li>`,
   )}</ul>

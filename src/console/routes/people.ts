@@ -18,7 +18,13 @@ export function addPeopleRoutes(at: Entrances): void {
 }
 
 async function showAll({ store, signedIn }: PersonalVisit): Promise<Answer> {
-  return showPage(peoplePage({ people: await listPeople(store), csrf: csrfToken(store, signedIn, PURPOSE) }));
+  return showPage(
+    peoplePage({
+      people: await listPeople(store),
+      csrf: csrfToken(store, signedIn, PURPOSE),
+      offersSignInLinks: store.rules.singleOperator,
+    }),
+  );
 }
 
 async function invite(visit: PersonalVisit, form: Form): Promise<Answer> {
@@ -35,6 +41,11 @@ async function makeSignInLink(visit: PersonalVisit): Promise<Answer> {
   const person = (await listPeople(visit.store)).find((one) => one.id === visit.params.id);
   if (person === undefined || !person.isActive) {
     return refuseWith(refusal('not_found', 'There is no such person, or they were disabled.'), '/people');
+  }
+  // Whoever can sign in as somebody else can vote as them: two people would be one.
+  if (!visit.store.rules.singleOperator) {
+    const words = 'Sign-in links are made in single-operator mode only. Invite the person anew instead.';
+    return refuseWith(refusal('not_allowed', words), '/people');
   }
   const { token } = await makeLink(visit.store, {
     kind: 'sign_in',
