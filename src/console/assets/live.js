@@ -15,7 +15,8 @@
     const fresh = next.querySelector('[data-live]');
     if (fresh === null) return location.reload();
     const own = document.getElementById('reason')?.value;
-    for (const id of REGIONS) document.getElementById(id)?.replaceWith(next.getElementById(id));
+    // The regions stay and only their contents change, so that screen readers announce it.
+    for (const id of REGIONS) document.getElementById(id)?.replaceChildren(...next.getElementById(id).childNodes);
     article.dataset.state = fresh.dataset.state;
     const field = document.getElementById('reason');
     if (field !== null && own) field.value = own;

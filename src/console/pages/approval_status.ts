@@ -6,7 +6,7 @@ import { list, time } from '../words.ts';
 /** Where the request stands, in one or two sentences. */
 export function renderStatus(view: StepUpView, now: Date): Html {
   const [tone, words] = statusWords(view, now);
-  return html`<p class="status ${tone}" role="status">${words}</p>`;
+  return html`<p class="status ${tone}">${words}</p>`;
 }
 
 function statusWords(view: StepUpView, now: Date): [tone: string, words: Html] {
