@@ -24,7 +24,7 @@ export const CLIENT_DOCUMENT_SECONDS_MAX = 3_600;
 export const STEP_UP_WAIT_SECONDS = 120;
 export const STEP_UP_REFRESH_SECONDS = 3;
 /** From the click that ends the browser trip to the token request that is told of the step-up. */
-export const SCOPE_ECHO_SECONDS = AUTHORIZATION_CODE_SECONDS;
+export const SCOPE_ECHO_SECONDS = 60;
 
 export const FORM_BYTES_MAX = 64 * 1024;
 export const CONSENT_PURPOSE_CHARACTERS_MAX = 500;
