@@ -26,6 +26,8 @@ export interface GuardContext {
   /** Step-ups, by principal, that a scope challenge was already sent for. */
   readonly challenged: BoundedMap<true>;
   readonly holds: { count: number };
+  /** Approved calls that run and outcomes that are being reported: the guard does not close over them. */
+  readonly running: Set<Promise<unknown>>;
   readonly closing: AbortSignal;
   readonly log: Logger;
 }
@@ -42,4 +44,11 @@ export interface GuardedCall {
 /** Running a call for a caller who left would surprise everyone (design-review 20). */
 export function isCallerGone(call: GuardedCall): boolean {
   return call.request.signal.aborted || call.cancelled.aborted;
+}
+
+/** Closing the guard waits for it. */
+export function tracked<Value>(context: Pick<GuardContext, 'running'>, work: Promise<Value>): Promise<Value> {
+  const watched: Promise<Value> = work.finally(() => context.running.delete(watched));
+  context.running.add(watched);
+  return watched;
 }

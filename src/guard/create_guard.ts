@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { newId } from '../kernel/ids.ts';
 import { silentLogger } from '../kernel/logger.ts';
 import { deploymentId } from '../wire/action_digest.ts';
@@ -14,7 +15,7 @@ import { type Handling, handle } from './handle.ts';
 import { InFlightCalls } from './in_flight.ts';
 import { issuerLink } from './issuer_link.ts';
 import { learnTools } from './learn_tools.ts';
-import { CHALLENGED_MAX } from './limits.ts';
+import { CHALLENGED_MAX, CLOSE_WAIT_MS } from './limits.ts';
 import { Manifest } from './manifest.ts';
 import { type PublishedMetadata, publishedMetadata } from './metadata.ts';
 import type { Guard, GuardOptions, McpFetch, McpHandler, ProtectedHandler } from './options.ts';
@@ -60,10 +61,21 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     toolsChanged: () => parts.rounds.wake(),
     async close() {
       parts.closing.abort();
+      await drain(parts.running);
       await parts.link.close();
     },
   };
   return guard;
+}
+
+/** A run that ends now still gets its outcome recorded; one that does not end stays unknown, which is true. */
+async function drain(running: ReadonlySet<Promise<unknown>>): Promise<void> {
+  const late = new AbortController();
+  const all = (async () => {
+    while (running.size > 0) await Promise.allSettled(running);
+  })();
+  await Promise.race([all, sleep(CLOSE_WAIT_MS, undefined, { signal: late.signal }).catch(() => {})]);
+  late.abort();
 }
 
 function checkOptions({ issuer, resource, name }: GuardOptions): void {
@@ -118,6 +130,7 @@ async function buildParts(options: GuardOptions) {
     log: options.logger ?? silentLogger,
     closing: new AbortController(),
     rounds: rounds(),
+    running: new Set<Promise<unknown>>(),
   };
 }
 
@@ -138,6 +151,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
     inFlight: new InFlightCalls(),
     challenged: new BoundedMap(CHALLENGED_MAX),
     holds: { count: 0 },
+    running: parts.running,
     closing: closing.signal,
     log,
   };

@@ -34,6 +34,8 @@ export const OUTCOME_RETRY_MS = 500;
 /** How long an answer is kept back so that its outcome is recorded first. */
 export const OUTCOME_WAIT_MS = 3_000;
 export const REDEEM_ATTEMPTS_MAX = 3;
+/** How long closing waits for calls that run. */
+export const CLOSE_WAIT_MS = 5_000;
 
 export const TOOLS_MAX = 500;
 export const LIST_PAGES_MAX = 100;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
-import type { GuardContext } from './context.ts';
+import { type GuardContext, tracked } from './context.ts';
 import { OUTCOME_ATTEMPTS_MAX, OUTCOME_BYTES_MAX, OUTCOME_RETRY_MS, OUTCOME_WAIT_MS } from './limits.ts';
 import type { Redemption } from './redeem.ts';
 
@@ -27,7 +27,7 @@ export function recordedAnswer(answer: JsonObject): JsonObject | null {
  * for a server that is down. Without a report the server says `unknown`, which is never wrong.
  */
 export async function reportOutcome(
-  context: Pick<GuardContext, 'point' | 'instance' | 'log'>,
+  context: Pick<GuardContext, 'point' | 'instance' | 'log' | 'running'>,
   redemption: Redemption,
   outcome: Outcome,
   recorded: JsonObject | null,
@@ -39,7 +39,10 @@ export async function reportOutcome(
     result: recorded,
   };
   const wait = new AbortController();
-  const reported = untilRecorded(context, redemption.redemptionId, report).finally(() => wait.abort());
+  const reported = tracked(
+    context,
+    untilRecorded(context, redemption.redemptionId, report).finally(() => wait.abort()),
+  );
   await Promise.race([
     reported,
     sleep(OUTCOME_WAIT_MS, undefined, { signal: wait.signal, ref: false }).catch(() => {}),

@@ -3,7 +3,7 @@ import { refusal } from '../wire/refusals.ts';
 import type { Asked } from './action.ts';
 import { errorMessage, INTERNAL_ERROR_CODE, jsonAnswer, refusalMessage } from './answers.ts';
 import { authInfoOf } from './caller.ts';
-import type { GuardContext, GuardedCall } from './context.ts';
+import { type GuardContext, type GuardedCall, tracked } from './context.ts';
 import { eventStream, isEventStream, isJson, messageBlock, readBlocks, rewriteMessages } from './event_stream.ts';
 import { approvedRequest, plainRequest } from './inner_request.ts';
 import { MESSAGE_BYTES_MAX } from './limits.ts';
@@ -28,7 +28,16 @@ export async function runPlain(context: GuardContext, call: GuardedCall): Promis
 }
 
 /** Runs an approved call and answers over whatever its handler answers with, JSON or an event stream. */
-export async function runRedeemed(
+export function runRedeemed(
+  context: GuardContext,
+  call: GuardedCall,
+  asked: Asked,
+  redemption: Redemption,
+): Promise<Response> {
+  return tracked(context, runAndAnswer(context, call, asked, redemption));
+}
+
+async function runAndAnswer(
   context: GuardContext,
   call: GuardedCall,
   asked: Asked,
@@ -37,7 +46,7 @@ export async function runRedeemed(
   const started = await start(context, call, asked, redemption);
   if (started !== null && isEventStream(started)) {
     const stream = eventStream(() => {});
-    void settle(context, call, redemption, started, stream.send).then((final) => {
+    void tracked(context, settle(context, call, redemption, started, stream.send)).then((final) => {
       stream.send(messageBlock(final));
       stream.end();
     });
@@ -55,8 +64,12 @@ export async function runRedeemedInto(
   redemption: Redemption,
   send: (block: string) => void,
 ): Promise<void> {
-  const started = await start(context, call, asked, redemption);
-  send(messageBlock(await settle(context, call, redemption, started, send)));
+  const started = start(context, call, asked, redemption);
+  const final = tracked(
+    context,
+    started.then((response) => settle(context, call, redemption, response, send)),
+  );
+  send(messageBlock(await final));
 }
 
 /**

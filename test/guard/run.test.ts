@@ -161,7 +161,7 @@ test('T38 a server that cannot list its tools when an approved call is due runs 
       const notes = createMcpHandler(() => notesServer(guarded));
       return {
         fetch: (request, options) => {
-          const isList = (options?.parsedBody as { method?: string }).method === 'tools/list';
+          const isList = (options?.parsedBody as { method?: string } | undefined)?.method === 'tools/list';
           return isList && !canList ? Promise.reject(new Error('no list')) : notes.fetch(request, options);
         },
       };
@@ -172,4 +172,19 @@ test('T38 a server that cannot list its tools when an approved call is due runs 
   const answer = await answerOf(await server.call('write_note', { text: 'x' }));
   expect(readStepUp(answer.result)).toMatchObject({ kind: 'refused', code: 'unavailable' });
   expect(server.issuer.count('redeem')).toBe(0);
+});
+
+test('closing the guard waits for a call that runs, and its outcome is recorded', async () => {
+  server = await startGuardedServer();
+  await approve({ text: 'closing' });
+  let closed: Promise<void> | undefined;
+  server.work = async () => {
+    closed = server.guard.close();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  };
+  expect((await answerOf(await server.call('write_note', { text: 'closing' }))).result.content[0]!.text).toBe(
+    'wrote closing',
+  );
+  await closed;
+  expect(redemption()?.outcome).toBe('done');
 });
