@@ -45,7 +45,7 @@ describe('T55: nothing an agent or a tool says about itself decides', () => {
   test('T55: a request that carries a risk of its own is decided by the class the owner set', () => {
     const policy = compiled(text, { name: 'billing', tools: [tool('write_file', {}, 'critical', LIES)] });
     const claiming = { ...request('write_file'), risk: 'read', kind: 'read', annotations: LIES };
-    expect(decideCall(engine, policy, claiming)).toMatchObject({ kind: 'step_up', requirements: { tier: 'passkey' } });
+    expect(decideCall(engine, policy, claiming)).toMatchObject({ kind: 'step_up', requirements: { tier: 'critical' } });
   });
 
   test('T55: no policy can ask for a hint, even if its author wants to', () => {

@@ -43,7 +43,7 @@ describe('the policies Countersign starts with', () => {
   test('ask for a passkey before a critical tool runs', () => {
     expect(decideCall(engine, policy, request('order_delete', { order: 1 }))).toMatchObject({
       kind: 'step_up',
-      requirements: { gates: [{ approvers: ['requester', 'administrators'] }], tier: 'passkey' },
+      requirements: { gates: [{ approvers: ['requester', 'administrators'] }], tier: 'critical' },
     });
   });
 
