@@ -87,7 +87,8 @@ export class ManifestWatch {
         let changes = -1;
         while (changes !== this.#changes && performance.now() < deadline) {
           changes = this.#changes;
-          await delay(MANIFEST_SETTLE_MS, undefined, { ref: false });
+          // Keeps the process alive: somebody waits for the tools, and over HTTP nothing else may hold it.
+          await delay(MANIFEST_SETTLE_MS);
         }
         if (this.isStale) await this.#readOnce();
       } while (this.isStale && performance.now() < deadline);
