@@ -30,8 +30,9 @@ export async function liveStepUpForScope(
     .where('s.id', 'in', ids.slice(-20))
     .where('s.client_id', '=', input.clientId)
     .where(
-      sql<boolean>`(s.state = 'open' and s.expires_at > clock_timestamp())
-        or (s.state = 'approved' and g.revoked_at is null and g.uses < g.max_uses and g.expires_at > clock_timestamp())`,
+      // Parenthesized as a whole: Kysely joins it to the other conditions with "and".
+      sql<boolean>`((s.state = 'open' and s.expires_at > clock_timestamp())
+        or (s.state = 'approved' and g.revoked_at is null and g.uses < g.max_uses and g.expires_at > clock_timestamp()))`,
     );
   if (input.personId !== undefined) query = query.where('s.requester_id', '=', input.personId);
   const row = await query.orderBy('s.created_at', 'desc').limit(1).executeTakeFirst();

@@ -99,7 +99,9 @@ function answerFailures(store: Store): Koa.Middleware {
       await next();
     } catch (error) {
       const reference = newId('att');
-      store.log.error({ err: error, reference, method: ctx.method, path: ctx.path }, 'a request failed');
+      // The token of a one-time link is part of its path and must not reach the log (invariant 10).
+      const path = ctx.path.replace(/(\/link\/).+$/, '$1…');
+      store.log.error({ err: error, reference, method: ctx.method, path }, 'a request failed');
       if (isDatabaseOutage(error)) {
         answerRefusal(ctx, refusal('unavailable', 'The database does not answer.'));
         return;
