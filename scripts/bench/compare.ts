@@ -1,0 +1,45 @@
+import type { Run } from './figures.ts';
+import { MANY_CONNECTIONS, MANY_CONNECTIONS_MS, ONE_CONNECTION_MS, ROUNDS, WARM_UP_MS } from './limits.ts';
+import type { LoadGenerator, LoadJob } from './load.ts';
+
+export interface Load {
+  readonly connections: number;
+  readonly milliseconds: number;
+}
+
+/** One system under test: what to send it now. Asked before every run, because tokens expire. */
+export interface Contender {
+  readonly name: string;
+  /** The name of the contender it is measured against; itself for a baseline. */
+  readonly baseline: string;
+  job(load: Load): Promise<LoadJob>;
+}
+
+export interface Compared {
+  readonly name: string;
+  readonly baseline: string;
+  readonly one: readonly Run[];
+  readonly many: readonly Run[];
+}
+
+const LOADS = {
+  one: { connections: 1, milliseconds: ONE_CONNECTION_MS },
+  many: { connections: MANY_CONNECTIONS, milliseconds: MANY_CONNECTIONS_MS },
+} as const;
+
+/** Takes turns: every contender once per round and load, the order turned round every second time. */
+export async function compare(load: LoadGenerator, contenders: readonly Contender[]): Promise<Compared[]> {
+  for (const contender of contenders) {
+    await load.run(await contender.job({ connections: MANY_CONNECTIONS, milliseconds: WARM_UP_MS }));
+  }
+  const runs = new Map(contenders.map(({ name }) => [name, { one: [] as Run[], many: [] as Run[] }]));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const order = round % 2 === 0 ? contenders : contenders.toReversed();
+    for (const kind of ['one', 'many'] as const) {
+      for (const contender of order) {
+        runs.get(contender.name)?.[kind].push(await load.run(await contender.job(LOADS[kind])));
+      }
+    }
+  }
+  return contenders.map(({ name, baseline }) => ({ name, baseline, ...(runs.get(name) ?? { one: [], many: [] }) }));
+}

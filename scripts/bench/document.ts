@@ -1,0 +1,3 @@
+export async function documentOf(table: string): Promise<string> {
+  return `# Benchmarks\n\n${table}\n`;
+}

@@ -1,0 +1,102 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Part, startPart } from '../../examples/demo/parts.ts';
+import type { ScriptedPerson } from '../../examples/demo/scripted_person.ts';
+import {
+  acceptToolServer,
+  becomeOperator,
+  type GatewayReady,
+  type ServerReady,
+  startServer,
+} from '../../examples/demo/set_up.ts';
+import { type AgentKey, createServiceAgent, generateAgentKey, type ServiceAgent } from '../../src/agent/index.ts';
+import { freePort } from '../../src/cli/dev.ts';
+import type { BareProviderReady } from './bare_provider.ts';
+import { READ_TOOL, WRITE_TOOL } from './notes_server.ts';
+import { startProgram } from './programs.ts';
+import type { ToolServerReady } from './tool_server.ts';
+
+export const STDIO_COMMAND = [process.execPath, fileURLToPath(new URL('./stdio_server.ts', import.meta.url))];
+
+/** One server with an operator and an agent, and every way to the same tool server, all as processes of their own. */
+export interface Stage {
+  readonly server: Part<ServerReady>;
+  readonly operator: ScriptedPerson;
+  readonly agent: ServiceAgent;
+  readonly agentKey: AgentKey;
+  readonly clientId: string;
+  /** Of the task that may use every tool server here. */
+  readonly tasks: ReadonlyMap<string, string>;
+  /** Resources, by how they are reached. */
+  readonly bare: string;
+  readonly guarded: string;
+  readonly gatewayHttp: string;
+  readonly gatewayStdio: string;
+  readonly bareProvider: BareProviderReady;
+}
+
+export async function setStage(closing: (() => Promise<unknown>)[]): Promise<Stage> {
+  // Questions are the load here; the quotas that keep an agent from flooding a person are a setting.
+  process.env.COUNTERSIGN_STEP_UPS__PER_AGENT_PER_MINUTE = '100000';
+  process.env.COUNTERSIGN_STEP_UPS__OPEN_PER_AGENT = '100000';
+  const root = await mkdtemp(join(tmpdir(), 'countersign-bench-'));
+  closing.push(() => rm(root, { recursive: true, force: true }));
+  const keep = <Running extends { stop(): Promise<unknown> }>(running: Running): Running => {
+    closing.push(() => running.stop());
+    return running;
+  };
+  const server = keep(await startServer(join(root, 'data')));
+  const { issuer } = server.ready;
+  const operator = await becomeOperator(server.ready, 'Operator');
+  const { agent, agentKey, clientId, publicJwk } = await registerAgent(operator, issuer);
+
+  const toolServer = async (...more: string[]) => {
+    const args = ['--port', String(await freePort()), ...more];
+    return keep(await startProgram<ToolServerReady>(new URL('./tool_server.ts', import.meta.url), args));
+  };
+  const bare = await toolServer();
+  const guarded = await toolServer('--issuer', issuer);
+  await acceptToolServer(operator, asGateway(guarded.ready));
+  const gateway = async (name: string, ...upstream: string[]) => {
+    const port = String(await freePort());
+    const place = ['--issuer', issuer, '--name', name, '--port', port, '--key-file', join(root, `${name}.key.json`)];
+    const risks = ['--risk', `read=${READ_TOOL}`, '--risk', `write=${WRITE_TOOL}`];
+    const started = keep(await startPart<GatewayReady>(['gateway', ...place, ...risks, ...upstream]));
+    await acceptToolServer(operator, started.ready);
+    return started.ready.resource;
+  };
+  const gatewayHttp = await gateway('over-http', '--url', bare.ready.resource);
+  const gatewayStdio = await gateway('over-stdio', '--', ...STDIO_COMMAND);
+  const tasks = new Map<string, string>();
+  for (const resource of [guarded.ready.resource, gatewayHttp, gatewayStdio]) {
+    const tools = [READ_TOOL, WRITE_TOOL];
+    tasks.set(resource, (await agent.startTask({ resource, tools, purpose: 'Measure calls' })).taskId);
+  }
+  const bareProvider = keep(await startBareProvider(root, clientId, publicJwk));
+  return {
+    ...{ server, operator, agent, agentKey, clientId, tasks, gatewayHttp, gatewayStdio },
+    ...{ bare: bare.ready.resource, guarded: guarded.ready.resource, bareProvider: bareProvider.ready },
+  };
+}
+
+async function startBareProvider(root: string, clientId: string, publicJwk: object) {
+  return startProgram<BareProviderReady>(new URL('./bare_provider.ts', import.meta.url), [
+    ...['--port', String(await freePort()), '--data-dir', join(root, 'bare')],
+    ...['--client-id', clientId, '--jwk', JSON.stringify(publicJwk)],
+  ]);
+}
+
+function asGateway({ resource, console_url }: ToolServerReady): GatewayReady {
+  return { resource, console_url: console_url ?? '', state: '', tool_server: '', tools: 0 };
+}
+
+async function registerAgent(operator: ScriptedPerson, issuer: string) {
+  const { key: agentKey, publicJwk } = await generateAgentKey();
+  const fields = { name: 'Bench agent', purpose: 'Measures calls', jwks: JSON.stringify({ keys: [publicJwk] }) };
+  const page = await operator.submit(await operator.open('/agents'), { action: /\/agents$/ }, fields);
+  const clientId = /agt_[a-z2-7]{26}/.exec(page.url)?.[0] ?? /agt_[a-z2-7]{26}/.exec(page.html)?.[0];
+  if (clientId === undefined) throw new Error(`The agent was not registered: ${page.status}`);
+  return { agent: createServiceAgent({ issuer, clientId, key: agentKey }), agentKey, clientId, publicJwk };
+}
