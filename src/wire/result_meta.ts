@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** Keys of a result's `_meta` that the guard sets. Nothing else may: the guard removes what a tool puts there. */
 export const META_PREFIX = 'countersign/';
-/** The call waits for a person: `StepUpMeta`. */
+/** The call waits for a person: see `stepUpMetaSchema`. */
 export const STEP_UP_META = `${META_PREFIX}step_up`;
 /** The call was refused: `{ error, error_description, next, detail? }`. */
 export const REFUSAL_META = `${META_PREFIX}refusal`;
@@ -18,4 +18,3 @@ export const stepUpMetaSchema = z.object({
   approval_url: z.string(),
   expires_at: z.string(),
 });
-export type StepUpMeta = z.infer<typeof stepUpMetaSchema>;
