@@ -12,5 +12,8 @@ export const SEAL_EVENTS_MAX = 1_000;
 /** Between attempts while the log cannot be sealed. */
 export const SEAL_RETRY_MS = 1_000;
 
+/** Events that stand alone and are written in one statement: few enough that none waits long for the others. */
+export const RECORDED_TOGETHER_MAX = 100;
+
 /** Rows read at a time by an export. */
 export const EXPORT_PAGE_EVENTS = 1_000;

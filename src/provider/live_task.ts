@@ -14,6 +14,8 @@ export interface LiveTask {
   readonly tools: ToolSelection;
   /** Whole seconds until it ends, at least 1. */
   readonly secondsLeft: number;
+  /** When it was alive, by the clock of PostgreSQL. */
+  readonly readAt: Date;
 }
 
 /** The task of a refresh family. */
@@ -42,6 +44,7 @@ async function findLiveTask(
         'seconds_left',
       ),
     )
+    .select(sql<Date>`clock_timestamp()`.as('read_at'))
     .where(column, '=', value)
     .executeTakeFirst();
   if (row === undefined) return refused(refusal('task_invalid', 'There is no such task.'));
@@ -60,5 +63,6 @@ async function findLiveTask(
     requesterId: row.requester_id,
     tools: row.tools,
     secondsLeft: row.seconds_left,
+    readAt: row.read_at,
   });
 }

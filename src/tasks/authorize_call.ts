@@ -4,11 +4,10 @@ import { type BindingState, findByBinding } from '../approvals/find_by_binding.t
 import { registerStepUp } from '../approvals/register.ts';
 import { reserveScopeChallenge } from '../approvals/scope_lane.ts';
 import { type StepUpRow, statusOf } from '../approvals/status.ts';
-import { append } from '../events/append.ts';
+import { record } from '../events/record.ts';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { StepUp } from '../policy/decide.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
 import type { AccessTokenClaims } from '../wire/claims.ts';
 import type { EvaluateAnswer, EvaluateRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
@@ -156,8 +155,9 @@ async function recordCall(
   more: Readonly<Record<string, string>>,
 ): Promise<void> {
   const { requester, agent, task } = chain.principal;
-  await transact(store, (tx, afterCommit) =>
-    append(store, tx, afterCommit, {
+  await record(
+    store,
+    {
       kind,
       ids: {
         tool_server: server.id,
@@ -169,6 +169,7 @@ async function recordCall(
         task,
         ...more,
       },
-    }),
+    },
+    chain.readAt,
   );
 }

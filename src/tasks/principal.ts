@@ -19,6 +19,8 @@ export interface CallChain {
     readonly depth: number;
   };
   readonly amr: readonly string[];
+  /** When all of this was so, by the clock of PostgreSQL. */
+  readonly readAt: Date;
 }
 
 /** Reads the chain of a verified token in one query and refuses if any part of it has ended. */
@@ -32,6 +34,7 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
     .leftJoin('revoked_tokens as x', (join) => join.on('x.jti', '=', claims.jti))
     .select(['t.id as task_id', 't.client_id', 't.state as task_state', 't.purpose_code', 't.tools', 't.root_id'])
     .select(sql<boolean>`t.expires_at > clock_timestamp()`.as('is_task_running'))
+    .select(sql<Date>`clock_timestamp()`.as('read_at'))
     .select(['a.id as agent_id', 'a.name', 'a.kind', 'a.state as agent_state', 'a.client_id as agent_client'])
     .select(['r.id as requester_id', 'r.state as requester_state', 'r.is_administrator as requester_is_admin'])
     .select(['o.id as owner_id', 'o.state as owner_state', 'o.is_administrator as owner_is_admin'])
@@ -65,5 +68,6 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
     requester: { id: row.requester_id, is_administrator: row.requester_is_admin },
     task: { id: row.task_id, purpose_code: row.purpose_code, tools: row.tools, depth: row.depth },
     amr: claims.amr ?? [],
+    readAt: row.read_at,
   });
 }

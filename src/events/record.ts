@@ -1,0 +1,71 @@
+import { sha256Base64url } from '../kernel/digest.ts';
+import type { Store } from '../store/store.ts';
+import { CHANNELS } from '../store/wake.ts';
+import { EVENT_MAC_PURPOSE } from './append.ts';
+import { type NewEvent, writeEventBody } from './event_body.ts';
+import { RECORDED_TOGETHER_MAX } from './limits.ts';
+
+type EventLog = Pick<Store, 'db' | 'vault' | 'ephemeral' | 'log'>;
+
+interface Waiting {
+  readonly row: ReturnType<typeof rowOf>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Queue {
+  readonly waiting: Waiting[];
+  isWriting: boolean;
+}
+
+const queues = new WeakMap<Store['db'], Queue>();
+
+/**
+ * Writes an event that nothing else commits with, and resolves when it is durable; what changes state uses `append`. `at`
+ * is the clock of PostgreSQL when the thing happened. Those that come while one write is under way share the next one:
+ * a single statement, so a single commit, for many callers. Rejects for all of them if it fails.
+ */
+export function record(store: EventLog, event: Omit<NewEvent, 'personal'>, at: Date): Promise<void> {
+  const row = rowOf(store, event, at);
+  const queue = queueOf(store);
+  return new Promise((resolve, reject) => {
+    queue.waiting.push({ row, resolve, reject });
+    if (!queue.isWriting) void writeAll(store, queue);
+  });
+}
+
+function rowOf(store: EventLog, event: Omit<NewEvent, 'personal'>, at: Date) {
+  const body = writeEventBody(event, at, null);
+  const mac = store.vault.hmac(EVENT_MAC_PURPOSE, body);
+  return { kind: event.kind, body, body_digest: sha256Base64url(body), mac, personal: null, at };
+}
+
+function queueOf({ db }: EventLog): Queue {
+  const known = queues.get(db);
+  if (known !== undefined) return known;
+  const queue: Queue = { waiting: [], isWriting: false };
+  queues.set(db, queue);
+  return queue;
+}
+
+async function writeAll(store: EventLog, queue: Queue): Promise<void> {
+  queue.isWriting = true;
+  while (queue.waiting.length > 0) {
+    const batch = queue.waiting.splice(0, RECORDED_TOGETHER_MAX);
+    try {
+      await store.db
+        .insertInto('events')
+        .values(batch.map(({ row }) => row))
+        .execute();
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+      continue;
+    }
+    for (const { resolve } of batch) resolve();
+    // Not awaited: the sealer looks by itself as well, and the events are durable.
+    store.ephemeral.publish(CHANNELS.sealer, '').catch((error: unknown) => {
+      store.log.warn({ err: error }, 'the sealer of the event log could not be woken; it finds the events by looking');
+    });
+  }
+  queue.isWriting = false;
+}
