@@ -14,7 +14,7 @@ export interface ToolCaller<Result> {
   callTool(
     params: { name: string; arguments?: Record<string, unknown> },
     options?: {
-      onprogress?: (progress: { progress: number; total?: number; message?: string }) => void;
+      onprogress?: (progress: unknown) => void;
       resetTimeoutOnProgress?: boolean;
       timeout?: number;
       signal?: AbortSignal;

@@ -206,7 +206,7 @@ test('callWithApproval tells once where to decide and gives back the result of t
   await client.connect(new StreamableHTTPClientTransport(new URL(server.resource), { authProvider }));
   const told: string[] = [];
   const result = await callWithApproval(
-    client as never,
+    client,
     { name: 'write_note', arguments: { text: 'agent' } },
     {
       onWaiting: ({ approvalUrl, stepUpId }) => {
