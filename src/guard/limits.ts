@@ -29,8 +29,10 @@ export const TOKEN_RENEWAL_FRACTION = 0.25;
 
 /** Larger results are not kept for replay. */
 export const OUTCOME_BYTES_MAX = 256 * 1024;
-export const OUTCOME_ATTEMPTS_MAX = 6;
+/** How long an outcome is reported again and again: a server that was killed is back by then. */
+export const OUTCOME_REPORT_MS_MAX = 600_000;
 export const OUTCOME_RETRY_MS = 500;
+export const OUTCOME_RETRY_MS_MAX = 5_000;
 /** How long an answer is kept back so that its outcome is recorded first. */
 export const OUTCOME_WAIT_MS = 3_000;
 export const REDEEM_ATTEMPTS_MAX = 3;

@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
 import { type GuardContext, tracked } from './context.ts';
-import { OUTCOME_ATTEMPTS_MAX, OUTCOME_BYTES_MAX, OUTCOME_RETRY_MS, OUTCOME_WAIT_MS } from './limits.ts';
+import {
+  OUTCOME_BYTES_MAX,
+  OUTCOME_REPORT_MS_MAX,
+  OUTCOME_RETRY_MS,
+  OUTCOME_RETRY_MS_MAX,
+  OUTCOME_WAIT_MS,
+} from './limits.ts';
 import type { Redemption } from './redeem.ts';
 
 export type Outcome = 'done' | 'failed' | 'unknown';
@@ -54,15 +60,24 @@ async function untilRecorded(
   redemptionId: string,
   report: Parameters<GuardContext['point']['reportOutcome']>[1],
 ): Promise<void> {
-  for (let sent = 1; sent <= OUTCOME_ATTEMPTS_MAX; sent += 1) {
+  const endsAt = performance.now() + OUTCOME_REPORT_MS_MAX;
+  for (
+    let retryMs = OUTCOME_RETRY_MS;
+    performance.now() < endsAt;
+    retryMs = Math.min(retryMs * 2, OUTCOME_RETRY_MS_MAX)
+  ) {
     try {
       const answer = await context.point.reportOutcome(redemptionId, report);
       if (answer.ok) return;
       context.log.error({ redemption: redemptionId, refusal: answer.refusal.code }, 'the outcome was not accepted');
       return;
     } catch (error) {
-      context.log.warn({ error, redemption: redemptionId, sent }, 'reporting an outcome failed');
-      await sleep(OUTCOME_RETRY_MS * 2 ** (sent - 1));
+      context.log.warn(
+        { error, redemption: redemptionId, retry_ms: retryMs },
+        'reporting an outcome failed; trying again',
+      );
+      // A guard that closes waits for this itself, for a while; afterwards nothing may keep its process alive.
+      await sleep(retryMs, undefined, { ref: false });
     }
   }
   context.log.error(
