@@ -1,21 +1,40 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { exportLog } from '../events/export.ts';
 import { verifyLog } from '../events/verify.ts';
 import { createLogger } from '../kernel/log.ts';
 import { openFoundation } from '../server/foundation.ts';
+import type { Store } from '../store/store.ts';
 import { devConfig } from './dev.ts';
 import { CommandError } from './fail.ts';
 
 /** Writes the sealed log of a stopped server's data directory to standard output: `countersign audit export`. */
 export async function auditExport(options: { readonly dataDir?: string; readonly config?: string }): Promise<void> {
   const log = createLogger({ level: 'warn', name: 'countersign' });
-  const foundation = await openFoundation(await devConfig(options), { log, onLost: () => {} });
+  const config = await devConfig(options);
+  if (!existsSync(join(config.data_directory, 'postgres'))) {
+    throw new CommandError(
+      `There is no server's data in ${config.data_directory}. Name its data directory with --data-dir.`,
+    );
+  }
+  const foundation = await openFoundation(config, { log, onLost: () => {} });
   try {
-    for await (const line of exportLog(foundation.store)) process.stdout.write(`${line}\n`);
+    const { db, issuer } = foundation.store;
+    for await (const line of exportLog({ db, issuer: (await sealedOrigin(foundation.store)) ?? issuer })) {
+      process.stdout.write(`${line}\n`);
+    }
   } finally {
     await foundation.stop();
   }
+}
+
+/** The issuer that sealed this log, from its newest checkpoint: the configuration at hand may be of another server. */
+async function sealedOrigin({ db }: Store): Promise<string | undefined> {
+  const newest = await db.selectFrom('checkpoints').select('note').orderBy('size', 'desc').limit(1).executeTakeFirst();
+  return newest?.note.split('\n', 1)[0];
 }
 
 /** Verifies an export without any server: `countersign audit verify FILE --key VKEY`. */
@@ -23,9 +42,9 @@ export async function auditVerify(
   file: string,
   options: { readonly key: string; readonly checkpoint?: string },
 ): Promise<void> {
-  const input = file === '-' ? process.stdin : createReadStream(file);
+  const input = file === '-' ? process.stdin : await openToRead(file);
   const trusted =
-    options.checkpoint === undefined ? {} : { trustedCheckpoint: readFileSync(options.checkpoint, 'utf8') };
+    options.checkpoint === undefined ? {} : { trustedCheckpoint: await readCheckpoint(options.checkpoint) };
   const verified = await verifyLog(createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }), {
     verifierKey: options.key,
     ...trusted,
@@ -41,5 +60,21 @@ export async function auditVerify(
     process.stdout.write(
       'Nothing says whether newer events were cut off: give a checkpoint you kept with --checkpoint.\n',
     );
+  }
+}
+
+async function openToRead(file: string): Promise<Readable> {
+  try {
+    return (await open(file)).createReadStream();
+  } catch (error) {
+    throw new CommandError(`The export ${file} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+async function readCheckpoint(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new CommandError(`The checkpoint ${file} cannot be read: ${(error as Error).message}`);
   }
 }

@@ -8,7 +8,6 @@ import { makeLink } from '../people/make_link.ts';
 import { SET_UP_LINK_SECONDS, SIGN_IN_LINK_SECONDS } from '../server/limits.ts';
 import { type RunningServer, startServer } from '../server/start.ts';
 import type { Store } from '../store/store.ts';
-import { explainFailure } from './fail.ts';
 import { loadConfig, packagedPolicies } from './load_config.ts';
 import { untilSignal } from './until_signal.ts';
 
@@ -33,16 +32,20 @@ export interface DevAnnouncement {
   readonly pid: number;
 }
 
+const LOST_ADVICE =
+  'This server ends, since nothing can be decided without its database. What was acknowledged is on disk: start it again\n' +
+  'to go on. Why PostgreSQL ended is in postgres/postgres.log in the data directory.';
+
 /** Runs a development server until a signal ends it: `countersign dev`. */
 export async function dev(options: DevOptions): Promise<void> {
-  const log = createLogger({ level: options.json ? 'warn' : 'warn', name: 'countersign' });
+  const log = createLogger({ level: 'warn', name: 'countersign' });
   const config = await devConfig(options);
   const ended = untilSignal();
   const server = await startServer({
     config,
     log,
     onLost: (error) => {
-      process.stderr.write(`${explainFailure(error)}\n`);
+      process.stderr.write(`${error.message}.\n${LOST_ADVICE}\n`);
       process.exit(1);
     },
   });

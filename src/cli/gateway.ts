@@ -1,12 +1,21 @@
 import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { toNodeHandler } from '@modelcontextprotocol/node';
-import { createGateway } from '../gateway/index.ts';
+import { createGateway, type Gateway } from '../gateway/index.ts';
 import type { UpstreamConfig } from '../gateway/upstream_config.ts';
-import { createGuard, type GuardKey, generateGuardKey, type RegistrationAnswer } from '../guard/index.ts';
+import {
+  createGuard,
+  type Guard,
+  type GuardKey,
+  type GuardOptions,
+  generateGuardKey,
+  type RegistrationAnswer,
+} from '../guard/index.ts';
 import { createLogger } from '../kernel/log.ts';
-import { listen } from '../server/listen.ts';
+import type { Logger } from '../kernel/logger.ts';
+import { type Listening, listen } from '../server/listen.ts';
 import { RISK_CLASSES, type RiskClass } from '../wire/manifest.ts';
+import { freePort } from './dev.ts';
 import { CommandError } from './fail.ts';
 import { untilSignal } from './until_signal.ts';
 
@@ -26,65 +35,96 @@ export interface GatewayCommand {
 }
 
 const PATH = '/mcp';
+/** By then a server that runs has answered. */
+const UNREACHABLE_HINT_MS = 5_000;
 
 /** Puts the guard before an MCP server that nobody changed, until a signal ends it: `countersign gateway`. */
 export async function gateway(options: GatewayCommand, command: readonly string[]): Promise<void> {
   const log = createLogger({ level: 'warn', name: 'countersign-gateway' });
   const ended = untilSignal();
   const upstream = readUpstream(options, command);
-  const resource = options.resource ?? `http://localhost:${options.port}${PATH}`;
+  for (const entry of options.risk) readRisk(entry);
   const key = await readKey(options.keyFile ?? `.countersign/gateway-${options.name}.key.json`);
-  const inner = createGateway({ upstream, log });
+  const inner = explained(() => createGateway({ upstream, log }));
+  const parts: Parts = { inner };
+  try {
+    const serving = serve(options, key, parts, log);
+    // Also while the issuer or the MCP server is waited for, a signal ends it.
+    await Promise.race([ended, serving.then(() => ended)]);
+  } finally {
+    // Calls in flight are answered first; then the listener has nothing to wait for.
+    await parts.guard?.close();
+    await inner.close();
+    await parts.listening?.close();
+  }
+  process.exit(0);
+}
+
+interface Parts {
+  readonly inner: Gateway;
+  guard?: Guard;
+  listening?: Listening;
+}
+
+/** Starts everything and announces it, once the issuer knows this gateway. */
+async function serve(options: GatewayCommand, key: GuardKey, parts: Parts, log: Logger): Promise<void> {
+  const { inner } = parts;
   const tools = await inner.tools().catch((error: unknown) => {
     throw new CommandError(`The MCP server could not be started: ${(error as Error).message}`);
   });
-  let registration: RegistrationAnswer | undefined;
-  let announce: (found: RegistrationAnswer) => void = () => {};
-  const announced = new Promise<RegistrationAnswer>((resolve) => {
-    announce = resolve;
-  });
-  const guard = await createGuard({
+  const port = options.port === 0 ? await freePort() : options.port;
+  const resource = options.resource ?? `http://localhost:${port}${PATH}`;
+  const names = tools.map((tool) => tool.name);
+  let known: RegistrationAnswer | undefined;
+  const { promise: announced, resolve: announce } = Promise.withResolvers<RegistrationAnswer>();
+  const guardOptions: GuardOptions = {
     issuer: options.issuer,
     resource,
     key,
     name: options.name,
     deployment: inner.deployment,
-    proposedRisks: readRisks(
-      options.risk,
-      tools.map((tool) => tool.name),
-    ),
+    proposedRisks: readRisks(options.risk, names),
     tools: () => inner.tools(),
     logger: log,
     onRegistration: (found) => {
-      const isNews = registration !== undefined && registration.state !== found.state;
-      registration = found;
+      const isNews = known !== undefined && known.state !== found.state;
+      known = found;
       announce(found);
       if (isNews && !options.json) process.stdout.write(describeChange(found, options.name));
     },
+  };
+  const guard = await createGuard(guardOptions).catch((error: unknown) => {
+    throw error instanceof TypeError ? new CommandError(error.message) : error;
   });
+  parts.guard = guard;
   inner.onManifest(() => guard.toolsChanged());
   const handler = toNodeHandler(guard.protect(inner.fetch));
-  const listening = await listen((req, res) => void handler(req as Parameters<typeof handler>[0], res), {
+  parts.listening = await listen((req, res) => void handler(req as Parameters<typeof handler>[0], res), {
     host: options.host,
-    port: options.port,
+    port,
     setting: '--port',
   });
-  const found = await announced;
-  const ready = {
-    resource,
-    state: found.state,
-    tool_server: found.tool_server,
-    console_url: found.console_url,
-    tools: tools.length,
-    pid: process.pid,
-  };
+  const hint = setTimeout(() => process.stderr.write(unreachable(options.issuer)), UNREACHABLE_HINT_MS);
+  const { state, tool_server, console_url } = await announced;
+  clearTimeout(hint);
+  const ready = { resource, state, tool_server, console_url, tools: tools.length, pid: process.pid };
   process.stdout.write(options.json ? `${JSON.stringify(ready)}\n` : describe(ready, options.name));
-  await ended;
-  // Calls in flight are answered first; then the listener has nothing to wait for.
-  await guard.close();
-  await inner.close();
-  await listening.close();
-  process.exit(0);
+}
+
+/** What is wrong with the options is for the person at the terminal, not a bug. */
+function explained<Value>(make: () => Value): Value {
+  try {
+    return make();
+  } catch (error) {
+    throw new CommandError((error as Error).message);
+  }
+}
+
+function unreachable(issuer: string): string {
+  return (
+    `The server ${issuer} has not answered yet. Does it run, and is that its address? On this machine, start it with\n` +
+    '  countersign dev\nThis gateway goes on trying; until then it refuses every call. Stop it with Ctrl-C.\n'
+  );
 }
 
 function readUpstream(options: GatewayCommand, command: readonly string[]): UpstreamConfig {
@@ -118,24 +158,27 @@ function readUpstream(options: GatewayCommand, command: readonly string[]): Upst
 }
 
 /** `--risk write=write_file,edit_*`: proposals that the tool server's owner accepts or changes. */
-export function readRisks(given: readonly string[], tools: readonly string[]): Record<string, RiskClass> {
+function readRisks(given: readonly string[], tools: readonly string[]): Record<string, RiskClass> {
   const risks: Record<string, RiskClass> = {};
-  for (const entry of given) {
-    const [risk = '', patterns = ''] = entry.split('=');
-    if (!RISK_CLASSES.includes(risk as RiskClass) || patterns === '') {
-      throw new CommandError(
-        `"${entry}" is no risk class. Write --risk read=name,name or write=… or critical=… ; * stands for any letters.`,
-      );
-    }
-    for (const pattern of patterns.split(',')) {
+  for (const { risk, patterns } of given.map(readRisk)) {
+    for (const pattern of patterns) {
       const words = pattern.split('*');
       const matching = tools.filter((tool) => matches(tool, words));
       if (matching.length === 0)
         throw new CommandError(`The server lists no tool "${pattern}". It lists: ${tools.join(', ')}.`);
-      for (const tool of matching) risks[tool] = risk as RiskClass;
+      for (const tool of matching) risks[tool] = risk;
     }
   }
   return risks;
+}
+
+function readRisk(entry: string): { risk: RiskClass; patterns: string[] } {
+  const [given = '', patterns = '', ...rest] = entry.split('=');
+  const risk = RISK_CLASSES.find((known) => known === given);
+  if (risk !== undefined && patterns !== '' && rest.length === 0) return { risk, patterns: patterns.split(',') };
+  throw new CommandError(
+    `--risk "${entry}" names no class. Write read=name,name or write=… or critical=… ; * stands for any letters.`,
+  );
 }
 
 function matches(tool: string, words: readonly string[]): boolean {

@@ -17,7 +17,7 @@ export function loadConfig(options: {
   if (file !== undefined && !existsSync(file)) throw new CommandError(`There is no configuration file ${file}.`);
   const path = file ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
   const parsed = parseConfig({
-    ...(path === undefined ? {} : { path, text: readFileSync(path, 'utf8') }),
+    ...(path === undefined ? {} : { path, text: readText(path) }),
     environment: process.env,
     overrides: options.overrides,
   });
@@ -26,6 +26,14 @@ export function loadConfig(options: {
   throw new CommandError(
     `The configuration cannot be used${path === undefined ? '' : ` (${path})`}:\n${lines.join('\n')}`,
   );
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new CommandError(`The configuration file ${path} cannot be read: ${(error as Error).message}`);
+  }
 }
 
 /** The policies that come with the package, for a working directory that has none. */

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { auditExport, auditVerify } from './audit.ts';
 import { dev } from './dev.ts';
 import { explainFailure } from './fail.ts';
@@ -20,7 +20,11 @@ Start here:
   );
 
 const collect = (value: string, before: string[]) => [...before, value];
-const port = (value: string) => Number.parseInt(value, 10);
+const PORT_MAX = 65_535;
+const port = (value: string) => {
+  if (/^\d{1,5}$/.test(value) && Number(value) <= PORT_MAX) return Number(value);
+  throw new InvalidArgumentError(`A port is a number from 0 to ${PORT_MAX}.`);
+};
 
 program
   .command('dev')

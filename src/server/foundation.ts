@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { rulesOf } from '../config.ts';
@@ -34,7 +33,6 @@ export async function openFoundation(
 ): Promise<Foundation> {
   const { log } = options;
   const dataDirectory = resolve(config.data_directory);
-  await mkdir(dataDirectory, { recursive: true, mode: 0o700 });
   const postgres = await startEmbeddedPostgres({ dataDirectory, log, onLost: options.onLost });
   try {
     const rootKey = await loadRootKey({
