@@ -172,6 +172,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
     closing: closing.signal,
     onRegistration: options.onRegistration,
     log,
+    reported: '',
   };
   const ready = bringUp(upkeep);
   ready.then(

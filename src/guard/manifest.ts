@@ -6,7 +6,7 @@ export interface ListedTool {
   readonly digest: string;
 }
 
-export type Refreshed = 'same' | 'changed' | 'failed';
+export type Refreshed = 'listed' | 'failed';
 
 /** The tools as the protected server lists them now, with their digests. */
 export class Manifest {
@@ -40,6 +40,11 @@ export class Manifest {
     return [...(this.#tools ?? [])].map(([name, tool]) => ({ name, manifest_digest: tool.digest }));
   }
 
+  /** One text for the whole list, to tell whether another list is the same. */
+  get fingerprint(): string {
+    return JSON.stringify(this.digests());
+  }
+
   /** Lists anew. What is known stays when the server cannot list now. */
   refresh(): Promise<Refreshed> {
     this.#pending ??= this.#refresh().finally(() => {
@@ -58,9 +63,7 @@ export class Manifest {
     }
     const tools = new Map<string, ListedTool>();
     for (const definition of listed) tools.set(definition.name, { definition, digest: manifestDigest(definition) });
-    const before = this.#tools;
     this.#tools = tools;
-    if (before === null || before.size !== tools.size) return 'changed';
-    return [...tools].some(([name, tool]) => before.get(name)?.digest !== tool.digest) ? 'changed' : 'same';
+    return 'listed';
   }
 }

@@ -22,6 +22,8 @@ export interface Upkeep {
   readonly closing: AbortSignal;
   readonly onRegistration: ((answer: RegistrationAnswer) => void) | undefined;
   readonly log: Logger;
+  /** The fingerprint of the tools that the server was told of last. */
+  reported: string;
 }
 
 /** Registers if needed and reports the tools; resolves when the server knows them, rejects when the guard closes. */
@@ -34,26 +36,30 @@ export async function bringUp(upkeep: Upkeep): Promise<void> {
   await untilDone(upkeep, 'reporting the tools', () => report(upkeep));
 }
 
-/** Lists again from time to time, and when told, and reports what changed. Ends when the guard closes. */
+/**
+ * Lists again from time to time, and when told, and reports what differs from the last report: a call that was about to
+ * run may have listed in between. Ends when the guard closes.
+ */
 export async function keepCurrent(upkeep: Upkeep, nextRound: () => Promise<void>): Promise<void> {
-  let isUnreported = false;
   while (!upkeep.closing.aborted) {
     await Promise.race([pause(RELIST_SECONDS * 1000, upkeep.closing), nextRound()]);
     if (upkeep.closing.aborted) return;
-    if ((await upkeep.manifest.refresh()) === 'changed') isUnreported = true;
-    if (!isUnreported) continue;
+    await upkeep.manifest.refresh();
+    if (upkeep.manifest.fingerprint === upkeep.reported) continue;
     try {
       await report(upkeep);
-      isUnreported = false;
     } catch (error) {
       upkeep.log.warn({ error }, 'the changed tools could not be reported; trying again at the next round');
     }
   }
 }
 
-async function report({ point, manifest, log }: Upkeep): Promise<void> {
+async function report(upkeep: Upkeep): Promise<void> {
+  const { point, manifest, log } = upkeep;
+  const { fingerprint } = manifest;
   const answer = await point.reportManifest(manifest.definitions());
   if (!answer.ok) throw new Error(`The server did not take the tools: ${answer.refusal.message}`);
+  upkeep.reported = fingerprint;
   const { accepted, waiting } = answer.value;
   log.info({ accepted, waiting }, waiting.length === 0 ? 'all tools are accepted' : 'some tools wait for their owner');
 }

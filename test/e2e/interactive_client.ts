@@ -104,12 +104,6 @@ export interface ToolResult {
   readonly _meta?: Record<string, Record<string, unknown>>;
 }
 
-export interface CallOptions {
-  readonly onprogress?: (progress: { progress: number; message?: string }) => void;
-  readonly signal?: AbortSignal;
-  readonly timeout?: number;
-}
-
 /** One connection of one of the SDKs; refusals of the SDK are thrown as they are. */
 export interface Connection {
   readonly provider: BrowserProvider;
@@ -117,7 +111,7 @@ export interface Connection {
   /** Hands over what the browser brought. */
   finishAuth(params: URLSearchParams): Promise<void>;
   toolNames(): Promise<string[]>;
-  call(name: string, args: Record<string, unknown>, options?: CallOptions): Promise<ToolResult>;
+  call(name: string, args: Record<string, unknown>): Promise<ToolResult>;
   close(): Promise<void>;
 }
 
@@ -139,8 +133,7 @@ function connectionV2(kind: Kind, resource: string, provider: BrowserProvider): 
     },
     finishAuth: (params) => transport.finishAuth(params),
     toolNames: async () => (await client.listTools()).tools.map((tool) => tool.name).sort(),
-    call: async (name, args, options) =>
-      (await client.callTool({ name, arguments: args }, options)) as unknown as ToolResult,
+    call: async (name, args) => (await client.callTool({ name, arguments: args })) as unknown as ToolResult,
     close: () => client.close(),
   };
 }
@@ -159,8 +152,7 @@ function connectionV1(resource: string, provider: BrowserProvider): Connection {
     },
     finishAuth: (params) => transport.finishAuth(params.get('code') ?? ''),
     toolNames: async () => (await client.listTools()).tools.map((tool) => tool.name).sort(),
-    call: async (name, args, options) =>
-      (await client.callTool({ name, arguments: args }, undefined, options)) as unknown as ToolResult,
+    call: async (name, args) => (await client.callTool({ name, arguments: args })) as unknown as ToolResult,
     close: () => client.close(),
   };
 }
