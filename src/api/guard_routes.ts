@@ -43,6 +43,8 @@ export function addGuardRoutes(router: Router, api: GuardApi): void {
   const guarded =
     (handle: (ctx: Context, server: ToolServer) => Promise<Refusal | undefined>) => async (ctx: Context) => {
       const server = await authenticateGuard(ctx, api);
+      // Tells the guard that its own token failed, not the caller's (RFC 9449 §7.1).
+      if (!server.ok) ctx.set('WWW-Authenticate', 'DPoP error="invalid_token"');
       const found = server.ok ? await handle(ctx, server.value) : server.refusal;
       if (found !== undefined) answerRefusal(ctx, found);
     };
