@@ -12,15 +12,6 @@ export async function findTask(store: Store, id: string): Promise<Task | undefin
   return store.db.selectFrom('tasks').selectAll().select(isRunning).where('id', '=', id).executeTakeFirst();
 }
 
-export async function findTaskByGrant(store: Store, oauthGrantId: string): Promise<Task | undefined> {
-  return store.db
-    .selectFrom('tasks')
-    .selectAll()
-    .select(isRunning)
-    .where('oauth_grant_id', '=', oauthGrantId)
-    .executeTakeFirst();
-}
-
 /** The tasks a person has a part in, newest first; an administrator sees all. */
 export async function listTasks(
   store: Store,

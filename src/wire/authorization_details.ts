@@ -9,7 +9,6 @@ export const mcpTaskDetail = z.strictObject({
   type: z.literal('mcp_task'),
   task_id: z.string().refine((value) => isId('tsk', value), 'not the id of a task'),
 });
-export type McpTaskDetail = z.infer<typeof mcpTaskDetail>;
 
 /** Names one call of one tool by the digest of its action. It describes; only a grant lets the call run. */
 export const mcpToolCallDetail = z.strictObject({
@@ -19,7 +18,6 @@ export const mcpToolCallDetail = z.strictObject({
   tool: z.string().min(1).max(URL_CHARACTERS_MAX),
   action_digest: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'not a SHA-256 in base64url'),
 });
-export type McpToolCallDetail = z.infer<typeof mcpToolCallDetail>;
 
 export const authorizationDetail = z.discriminatedUnion('type', [mcpTaskDetail, mcpToolCallDetail]);
 export type AuthorizationDetail = z.infer<typeof authorizationDetail>;

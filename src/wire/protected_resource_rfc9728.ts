@@ -1,7 +1,5 @@
 import type { JsonObject } from '../kernel/json.ts';
 
-export { type AuthenticationChallenge, wwwAuthenticate } from './www_authenticate.ts';
-
 const WELL_KNOWN = '/.well-known/oauth-protected-resource';
 
 export interface ProtectedResource {

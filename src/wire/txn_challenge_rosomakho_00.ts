@@ -16,7 +16,6 @@ import {
 import { type Refusal, refusal } from './refusals.ts';
 
 export const TXN_CHALLENGE_TYPE = 'txn-authz-challenge+jwt';
-export const TXN_CHALLENGE_ERROR = 'transaction_authorization_required';
 const ALGORITHM = 'ES256';
 
 const identifier = z.string().min(1).max(IDENTIFIER_CHARACTERS_MAX);
