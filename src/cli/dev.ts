@@ -1,6 +1,4 @@
 import { existsSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import type { Config } from '../config.ts';
 import { createLogger } from '../kernel/log.ts';
 import { hasAdministrator } from '../people/administrator.ts';
@@ -8,8 +6,11 @@ import { makeLink } from '../people/make_link.ts';
 import { SET_UP_LINK_SECONDS, SIGN_IN_LINK_SECONDS } from '../server/limits.ts';
 import { type RunningServer, startServer } from '../server/start.ts';
 import type { Store } from '../store/store.ts';
+import { freePort } from './free_port.ts';
 import { loadConfig, packagedPolicies } from './load_config.ts';
 import { untilSignal } from './until_signal.ts';
+
+export { freePort } from './free_port.ts';
 
 export interface DevOptions {
   readonly port?: number;
@@ -36,10 +37,14 @@ const LOST_ADVICE =
   'This server ends, since nothing can be decided without its database. What was acknowledged is on disk: start it again\n' +
   'to go on. Why PostgreSQL ended is in postgres/postgres.log in the data directory.';
 
+/** Tool servers and metadata documents of clients here, which a server in production does not fetch. */
+const THIS_MACHINE = ['localhost:*', '127.0.0.1:*', '[::1]:*'];
+
 /** Runs a development server until a signal ends it: `countersign dev`. */
 export async function dev(options: DevOptions): Promise<void> {
-  const log = createLogger({ level: 'warn', name: 'countersign' });
   const config = await devConfig(options);
+  const isLevelGiven = process.env.COUNTERSIGN_LOG_LEVEL !== undefined;
+  const log = createLogger({ level: isLevelGiven ? config.log_level : 'warn', name: 'countersign' });
   const ended = untilSignal();
   const server = await startServer({
     config,
@@ -60,7 +65,7 @@ export async function dev(options: DevOptions): Promise<void> {
 export async function devConfig(options: DevOptions): Promise<Config> {
   const port = options.port === 0 ? await freePort() : options.port;
   const policies = options.policies ?? (existsSync('config/policies') ? undefined : packagedPolicies());
-  return loadConfig({
+  const config = loadConfig({
     file: options.config,
     overrides: {
       ...(port === undefined ? {} : { 'listen.port': port, issuer: `http://localhost:${port}` }),
@@ -70,10 +75,9 @@ export async function devConfig(options: DevOptions): Promise<Config> {
       data_directory: options.dataDir,
       policies,
       mode: options.singleOperator ? 'single_operator' : undefined,
-      // Tool servers and metadata documents of clients on this machine, which a server in production never fetches.
-      fetch_allowed_hosts: ['localhost:*', '127.0.0.1:*', '[::1]:*'],
     },
   });
+  return { ...config, fetch_allowed_hosts: [...THIS_MACHINE, ...config.fetch_allowed_hosts] };
 }
 
 export async function announce(server: RunningServer, config: Config): Promise<DevAnnouncement> {
@@ -135,15 +139,4 @@ function describe(found: DevAnnouncement, config: Config): string {
   );
   lines.push('      -- npx -y @modelcontextprotocol/server-filesystem .', '', '  Stop with Ctrl-C.', '');
   return `${lines.join('\n')}\n`;
-}
-
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
