@@ -4,14 +4,9 @@ import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
 import { SchemaNewerError } from '../store/postgres/migrate.ts';
 import { RootKeyError } from '../store/root_key.ts';
 
-/** Something the person at the terminal can mend; shown as it is, without a stack. */
-export class CommandError extends Error {
-  override name = 'CommandError';
-}
+const EXPECTED = [EmbeddedPostgresError, SchemaNewerError, RootKeyError, PolicyError, ListenError];
 
-const EXPECTED = [CommandError, EmbeddedPostgresError, SchemaNewerError, RootKeyError, PolicyError, ListenError];
-
-/** Prints what went wrong on standard error: the message of an expected failure, the whole of a bug. */
+/** What to print of a failure that no command put into words itself: the message of an expected one, the whole of a bug. */
 export function explainFailure(error: unknown): string {
   if (EXPECTED.some((kind) => error instanceof kind)) return (error as Error).message;
   if (error instanceof Error) return `${error.stack ?? error.message}\nThis is a bug in Countersign.`;

@@ -15,8 +15,8 @@ import { createLogger } from '../kernel/log.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { RISK_CLASSES, type RiskClass } from '../wire/manifest.ts';
-import { freePort } from './dev.ts';
-import { CommandError } from './fail.ts';
+import { CommandError } from './command_error.ts';
+import { freePort } from './free_port.ts';
 import { untilSignal } from './until_signal.ts';
 
 export interface GatewayCommand {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Config, parseConfig } from '../config.ts';
-import { CommandError } from './fail.ts';
+import { CommandError } from './command_error.ts';
 
 const DEFAULT_FILE = 'config/countersign.yaml';
 

@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander';
-import { auditExport, auditVerify } from './audit.ts';
-import { dev } from './dev.ts';
-import { explainFailure } from './fail.ts';
-import { gateway } from './gateway.ts';
+import { CommandError } from './command_error.ts';
+
+// Each command is loaded when it is run: help and a mistyped option answer at once, and a gateway holds no server code.
 
 const program = new Command('countersign')
   .description(
@@ -19,6 +18,7 @@ Start here:
                                          put the guard before an MCP server that nobody changed`,
   );
 
+const example = (...lines: string[]) => `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`;
 const collect = (value: string, before: string[]) => [...before, value];
 const PORT_MAX = 65_535;
 const port = (value: string) => {
@@ -35,7 +35,14 @@ program
   .option('--config <file>', 'configuration (default: config/countersign.yaml if it is there)')
   .option('--policies <folder>', 'Cedar policies (default: config/policies, or those of the package)')
   .option('--json', 'print one JSON line when ready, for scripts')
-  .action(dev);
+  .addHelpText(
+    'after',
+    example(
+      'countersign dev --port 9400 --data-dir ./data',
+      'countersign dev --single-operator    to try things out alone',
+    ),
+  )
+  .action(async (options) => (await import('./dev.ts')).dev(options));
 
 program
   .command('gateway')
@@ -61,7 +68,15 @@ program
   )
   .option('--json', 'print one JSON line when ready, for scripts')
   .argument('[command...]', 'the program and its arguments, after --')
-  .action((command: string[], options) => gateway(options, command));
+  .addHelpText(
+    'after',
+    example(
+      'countersign gateway --issuer http://localhost:9400 --name files --risk read=read_*,list_* --risk write=write_file \\',
+      '  -- npx -y @modelcontextprotocol/server-filesystem .',
+      'countersign gateway --issuer https://approve.example --name crm --resource https://crm.example/mcp --url http://10.0.0.7/mcp',
+    ),
+  )
+  .action(async (command: string[], options) => (await import('./gateway.ts')).gateway(options, command));
 
 const audit = program.command('audit').description('export and verify the audit log');
 audit
@@ -69,16 +84,19 @@ audit
   .description('write the sealed log of a stopped server to standard output')
   .option('--data-dir <folder>', 'data directory (default: .countersign)')
   .option('--config <file>', 'configuration')
-  .action(auditExport);
+  .addHelpText('after', example('countersign audit export --data-dir ./data > audit.jsonl'))
+  .action(async (options) => (await import('./audit_export.ts')).auditExport(options));
 audit
   .command('verify')
   .description('verify an export offline: every event, every checkpoint')
   .argument('<file>', 'the export; - for standard input')
   .requiredOption('--key <vkey>', "the server's verifier key, from its start or its audit page")
   .option('--checkpoint <file>', 'a checkpoint kept from earlier, to notice events cut off at the end')
-  .action(auditVerify);
+  .addHelpText('after', example('countersign audit verify audit.jsonl --key localhost:9400+1f2e3d4c+AbCd…'))
+  .action(async (file: string, options) => (await import('./audit_verify.ts')).auditVerify(file, options));
 
-program.parseAsync().catch((error: unknown) => {
-  process.stderr.write(`${explainFailure(error)}\n`);
+program.parseAsync().catch(async (error: unknown) => {
+  const message = error instanceof CommandError ? error.message : (await import('./fail.ts')).explainFailure(error);
+  process.stderr.write(`${message}\n`);
   process.exit(1);
 });

@@ -18,7 +18,7 @@ import {
   type ServerReady,
 } from '../../examples/demo/set_up.ts';
 import { type GuardVerdict, readStepUp, type ServiceAgent, type Waiting } from '../../src/agent/index.ts';
-import { freePort } from '../../src/cli/dev.ts';
+import { freePort } from '../../src/cli/free_port.ts';
 import { makeScratchDirectory } from '../support/scratch.ts';
 
 const COMMAND = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));

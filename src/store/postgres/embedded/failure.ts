@@ -46,6 +46,11 @@ const KNOWN_CAUSES: readonly KnownCause[] = [
       'A system without glibc (Alpine) cannot run it at all: set `database.url` to a PostgreSQL server there.',
   },
   {
+    pattern: /EEXIST|ENOTDIR/,
+    code: 'directory_unusable',
+    next: 'A file is in the way. Choose another data directory with --data-dir.',
+  },
+  {
     pattern: /Permission denied|EACCES|EPERM|Operation not permitted|EROFS|Read-only file system/,
     code: 'directory_unusable',
     next: 'Give the user that runs Countersign the data directory (chown), or choose another with --data-dir.',

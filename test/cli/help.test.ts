@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest';
+import { isPlainFailure, runCommand } from './run_command.ts';
+
+test('--help lists every command and shows how to start', async () => {
+  const { code, output } = await runCommand(['--help']);
+  expect(code).toBe(0);
+  for (const command of ['dev', 'gateway', 'audit']) expect(output).toMatch(new RegExp(`^  ${command} `, 'm'));
+  expect(output).toContain('countersign gateway --issuer http://localhost:9400 --name files -- npx');
+});
+
+test.each([
+  [['dev'], ['--port', '--data-dir', '--single-operator', '--config', '--policies', '--json', 'Example']],
+  [['gateway'], ['--issuer', '--name', '--port', '--url', '--risk', '--key-file', '--json', 'Example']],
+  [
+    ['audit', 'verify'],
+    ['--key', '--checkpoint', '<file>', 'Example'],
+  ],
+  [
+    ['audit', 'export'],
+    ['--data-dir', 'Example'],
+  ],
+])('%s --help names its options and shows an example', async (command, words) => {
+  const { code, output } = await runCommand([...command, '--help']);
+  expect(code).toBe(0);
+  for (const word of words) expect(output).toContain(word);
+});
+
+test('an unknown command is refused, with the nearest known one', async () => {
+  const ended = await runCommand(['gatway']);
+  expect(ended).toSatisfy(isPlainFailure);
+  expect(ended.errors).toContain('gateway');
+});
