@@ -58,6 +58,16 @@ describe('the consent page', () => {
     expect(page).toMatch(/name="decision" value="refuse"/);
   });
 
+  test('cuts a long description after a sentence or a word, and marks that there is more', () => {
+    const tool = (description: string) => ({ name: 'a', title: 'a', description, risk: 'read' as const });
+    const long = 'and goes on about it for much longer than anybody would read in a list of many tools';
+    const page = consent({ tools: [tool(`Reads one file. It does ${long}`), tool(`Reads one file, ${long}`)] });
+    expect(page).toContain('Reads one file. …');
+    expect(page).toMatch(/Reads one file, and goes on [a-z ]*[a-z] …/);
+    expect(page).not.toMatch(/many …/);
+    expect(consent({ tools: [tool('Short.')] })).not.toContain('…');
+  });
+
   test('escapes what clients and tool servers say of themselves', () => {
     const { client, toolServer } = sampleConsent();
     const page = consent({

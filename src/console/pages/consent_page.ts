@@ -90,10 +90,17 @@ function renderGroup(group: (typeof GROUPS)[number], tools: readonly ConsentTool
 }
 
 function renderTool(tool: ConsentTool): Html {
-  const description = [...tool.description.split('\n', 1)[0]!];
-  const short = description.slice(0, DESCRIPTION_CHARACTERS_MAX).join('');
+  const short = shortened(tool.description);
   return html`<label class="check"><input type="checkbox" name="tool:${tool.name}" value="yes" checked> <span><code>${markedHtml(tool.name)}</code>${
-    short !== '' &&
-    html`<br><span class="muted">${markedHtml(short)}${description.length > DESCRIPTION_CHARACTERS_MAX && '…'}</span>`
+    short !== '' && html`<br><span class="muted">${markedHtml(short)}</span>`
   }</span></label>`;
+}
+
+/** The first sentence if it fits, else the whole words that fit; the mark says that there is more. */
+function shortened(description: string): string {
+  const line = [...description.split('\n', 1)[0]!.trim()];
+  if (line.length <= DESCRIPTION_CHARACTERS_MAX) return line.join('');
+  const fitting = line.slice(0, DESCRIPTION_CHARACTERS_MAX).join('');
+  const sentence = /^.*?[.!?](?=\s)/.exec(fitting)?.[0];
+  return `${sentence ?? fitting.replace(/\s+\S*$/, '')} …`;
 }
