@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import type { Context } from 'koa';
+import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
 import { verifyAccessToken } from '../tasks/access_token.ts';
@@ -77,7 +78,9 @@ export class TokenVerifier {
     if ((proof.value.iat + 1) * 1000 < ephemeral.remembersSince.getTime()) {
       return refused(refusal('dpop_proof_invalid', 'The DPoP proof is older than this server. Make a new one.'));
     }
-    const isFirst = await ephemeral.putIfAbsent(`dpop:${jkt}:${proof.value.jti}`, '1', DPOP_REPLAY_MS);
+    // Hashed, since the id may be longer than a key of the store.
+    const id = sha256Base64url(proof.value.jti);
+    const isFirst = await ephemeral.putIfAbsent(`dpop:${jkt}:${id}`, '1', DPOP_REPLAY_MS);
     return isFirst ? accepted(true) : refused(refusal('dpop_proof_invalid', 'This DPoP proof was used before.'));
   }
 }

@@ -18,6 +18,7 @@ import { createInteractionRoutes } from '../provider/interactions/routes.ts';
 import type { ProviderKeys } from '../provider/keys.ts';
 import { pinHost } from '../provider/pin_host.ts';
 import { isDatabaseOutage } from '../store/postgres/outage.ts';
+import { isUnstorableText } from '../store/postgres/unstorable_text.ts';
 import type { Store } from '../store/store.ts';
 import { refusal } from '../wire/refusals.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
@@ -58,6 +59,7 @@ export function createHttpApp(parts: HttpParts): Koa {
     pages,
   });
   app.use(answerFailures(store));
+  app.use(refuseZeroBytes);
   app.use(addHealth(parts).routes());
   app.use(pinHost(config.issuer, config.trusted_proxies));
   app.use(addApi(parts, book, keys).routes());
@@ -92,12 +94,22 @@ function publicPart({ kty, crv, x, y, kid }: JWK): JWK {
   return { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' } as JWK;
 }
 
+/** No id and no address of ours holds U+0000, and PostgreSQL compares no text that does. */
+const refuseZeroBytes: Koa.Middleware = async (ctx, next) => {
+  if (!/%00/.test(ctx.url)) return next();
+  answerRefusal(ctx, refusal('request_invalid', 'The address holds the character U+0000.'));
+};
+
 /** A bug is answered 500 with a reference that is in the log; an outage 503, so that callers try again. */
 function answerFailures(store: Store): Koa.Middleware {
   return async (ctx, next) => {
     try {
       await next();
     } catch (error) {
+      if (isUnstorableText(error)) {
+        answerRefusal(ctx, refusal('request_invalid', 'A text holds the character U+0000. Nothing was changed.'));
+        return;
+      }
       const reference = newId('att');
       // The token of a one-time link is part of its path and must not reach the log (invariant 10).
       const path = ctx.path.replace(/(\/link\/).+$/, '$1…');
