@@ -196,6 +196,19 @@ test('an explicit cancel withdraws the request: approving is too late and nothin
   expect(await world.textOf(name)).toBeNull();
 });
 
+test('a client of 2026-07-28 can only hang up, which is no cancel: the request stays open', async () => {
+  const client = await connect('2026-07-28');
+  const { name, args } = nextWrite();
+  const leaving = new AbortController();
+  const held = await hold(client, args, leaving.signal);
+  leaving.abort();
+  await expect(held.result).rejects.toThrow();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  expect(await stateOf(held.waiting)).toBe('open');
+  await decideByScript(world.operator, held.waiting, 'approve');
+  expect(await world.textOf(name)).toBeNull();
+});
+
 test('a call without a progress token is not held: it is told where to go, and the same call works after it', async () => {
   const client = await connect();
   const { name, args } = nextWrite();

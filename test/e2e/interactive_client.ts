@@ -104,6 +104,9 @@ export interface ToolResult {
   readonly _meta?: Record<string, Record<string, unknown>>;
 }
 
+/** Given to a call, it makes the SDK send a progress token, so that the call can be held. */
+export type OnProgress = (progress: { readonly progress: number }) => void;
+
 /** One connection of one of the SDKs; refusals of the SDK are thrown as they are. */
 export interface Connection {
   readonly provider: BrowserProvider;
@@ -111,7 +114,7 @@ export interface Connection {
   /** Hands over what the browser brought. */
   finishAuth(params: URLSearchParams): Promise<void>;
   toolNames(): Promise<string[]>;
-  call(name: string, args: Record<string, unknown>): Promise<ToolResult>;
+  call(name: string, args: Record<string, unknown>, onprogress?: OnProgress): Promise<ToolResult>;
   close(): Promise<void>;
 }
 
@@ -133,7 +136,8 @@ function connectionV2(kind: Kind, resource: string, provider: BrowserProvider): 
     },
     finishAuth: (params) => transport.finishAuth(params),
     toolNames: async () => (await client.listTools()).tools.map((tool) => tool.name).sort(),
-    call: async (name, args) => (await client.callTool({ name, arguments: args })) as unknown as ToolResult,
+    call: async (name, args, onprogress) =>
+      (await client.callTool({ name, arguments: args }, held(onprogress))) as unknown as ToolResult,
     close: () => client.close(),
   };
 }
@@ -152,9 +156,14 @@ function connectionV1(resource: string, provider: BrowserProvider): Connection {
     },
     finishAuth: (params) => transport.finishAuth(params.get('code') ?? ''),
     toolNames: async () => (await client.listTools()).tools.map((tool) => tool.name).sort(),
-    call: async (name, args) => (await client.callTool({ name, arguments: args })) as unknown as ToolResult,
+    call: async (name, args, onprogress) =>
+      (await client.callTool({ name, arguments: args }, undefined, held(onprogress))) as unknown as ToolResult,
     close: () => client.close(),
   };
+}
+
+function held(onprogress: OnProgress | undefined) {
+  return onprogress === undefined ? {} : { onprogress };
 }
 
 export function words(result: ToolResult): string {

@@ -66,8 +66,10 @@ function challengedFor(connection: Connection): string {
   return id!;
 }
 
-async function stepUpCount(): Promise<number> {
-  return (await world.store.db.selectFrom('step_ups').select('id').execute()).length;
+async function newestStepUp(): Promise<string> {
+  const { db } = world.store;
+  const newest = db.selectFrom('step_ups').select('id').orderBy('created_at', 'desc').limit(1);
+  return (await newest.executeTakeFirstOrThrow()).id;
 }
 
 describe.each(ERAS)('%s', (kind) => {
@@ -148,26 +150,29 @@ describe.each(ERAS)('%s', (kind) => {
     expect(await world.textOf(name)).toBe(args.content);
   });
 
-  test('one challenge at a time: another call meanwhile is told to come again, and both run when approved', async () => {
+  test('one challenge at a time: other calls meanwhile are told to come again or held, and all run when approved', async () => {
     const connection = await connected(kind);
-    const first = nextWrite();
-    const second = nextWrite();
+    const [first, second, third] = [nextWrite(), nextWrite(), nextWrite()];
     await expect(connection.call('write_file', first.args)).rejects.toThrow(/Unauthorized/);
     const trips = connection.provider.opened.length;
     const other = await connection.call('write_file', second.args);
     expect(other.isError).toBe(true);
     const otherId = other._meta?.['countersign/step_up']?.id as string;
     expect(otherId).not.toBe(challengedFor(connection));
-    expect(connection.provider.opened).toHaveLength(trips);
-    for (const id of [challengedFor(connection), otherId]) {
+    const held = connection.call('write_file', third.args, () => {});
+    await expect.poll(() => newestStepUp()).not.toBe(otherId);
+    for (const id of [challengedFor(connection), otherId, await newestStepUp()]) {
       await page.goto(`${world.issuer}/step-ups/${id}`);
       await page.getByRole('button', { name: 'Approve once' }).click();
       await page.getByText('Approved by Olga').waitFor();
     }
+    expect((await held).isError).not.toBe(true);
+    expect(await world.textOf(third.name)).toBe(third.args.content);
     for (const { name, args } of [first, second]) {
       expect((await connection.call('write_file', args)).isError).not.toBe(true);
       expect(await world.textOf(name)).toBe(args.content);
     }
+    expect(connection.provider.opened).toHaveLength(trips);
   });
 });
 
@@ -198,17 +203,11 @@ test('v1 holds a refresh token and never comes to the browser: after the approva
   const trips = connection.provider.opened.length;
   const told = await connection.call('write_file', args).then(words, String);
   expect(connection.provider.opened).toHaveLength(trips);
-  expect(await stepUpCount()).toBeGreaterThan(0);
-  const stepUp = await world.store.db
-    .selectFrom('step_ups')
-    .select('id')
-    .orderBy('created_at', 'desc')
-    .limit(1)
-    .executeTakeFirstOrThrow();
+  const stepUpId = await newestStepUp();
   // The second answer, to the resend after its refresh, tells where to decide.
-  expect(told).toContain(`/step-ups/${stepUp.id}`);
+  expect(told).toContain(`/step-ups/${stepUpId}`);
   await page.goto(world.issuer);
-  await page.locator(`a[href="/step-ups/${stepUp.id}"]`).click();
+  await page.locator(`a[href="/step-ups/${stepUpId}"]`).click();
   await page.getByRole('button', { name: 'Approve once' }).click();
   await page.getByText('Approved by Olga').waitFor();
   const result = await connection.call('write_file', args);
