@@ -6,7 +6,7 @@ export const PERSONAL_CHARACTERS_MAX = 64 * 1024;
 /** Nothing that committed waits longer for its position, also when its wake-up was lost. */
 export const SEAL_WAIT_MS_MAX = 100;
 /** The least time between two seals: under load, events gather into one checkpoint. */
-export const SEAL_INTERVAL_MS_MIN = 10;
+export const SEAL_INTERVAL_MS_MIN = 40;
 /** Events sealed in one transaction. */
 export const SEAL_EVENTS_MAX = 1_000;
 /** Between attempts while the log cannot be sealed. */
