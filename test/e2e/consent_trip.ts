@@ -1,5 +1,9 @@
 import type { Page } from 'playwright-core';
 import type { BrowserProvider, Callback, Connection } from './interactive_client.ts';
+import type { World } from './world.ts';
+
+// Which of several radio buttons is chosen is the script's to say.
+const ONE_HOUR = { seconds: '3600' };
 
 export interface Consenting {
   /** The only tools to leave ticked; all if not said. */
@@ -30,16 +34,29 @@ export async function connectByConsent(
   page: Page,
   consenting: Consenting = {},
 ): Promise<void> {
-  await connection.connect().then(
+  await refusedAtFirst(connection);
+  await page.goto(lastOpened(connection.provider).href);
+  await allow(page, consenting);
+  await connection.finishAuth(await callback.next());
+  await connection.connect();
+}
+
+/** The same without a browser, where consent is not what is tested: the administrator allows what the page proposes. */
+export async function connectByScript(connection: Connection, { operator }: Pick<World, 'operator'>): Promise<void> {
+  await refusedAtFirst(connection);
+  const consent = await operator.open(lastOpened(connection.provider).href);
+  const back = await operator.submit(consent, { action: /\/consent$/, having: { decision: 'allow' } }, ONE_HOUR);
+  await connection.finishAuth(new URL(back.url).searchParams);
+  await connection.connect();
+}
+
+function refusedAtFirst(connection: Connection): Promise<void> {
+  return connection.connect().then(
     () => {
       throw new Error('The client connected without a token.');
     },
     () => {},
   );
-  await page.goto(lastOpened(connection.provider).href);
-  await allow(page, consenting);
-  await connection.finishAuth(await callback.next());
-  await connection.connect();
 }
 
 /** The page the client wanted opened last. */

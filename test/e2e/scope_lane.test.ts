@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { stepUpIds } from '../../src/wire/scopes.ts';
 import { launchBrowser, type TestBrowser } from '../support/browser.ts';
-import { connectByConsent, lastOpened } from './consent_trip.ts';
+import { connectByScript, lastOpened } from './consent_trip.ts';
 import {
   BrowserProvider,
   type Callback,
@@ -48,7 +48,7 @@ afterEach(async () => {
 async function connected(kind: Kind, clientId = clients[clientNumber++]!): Promise<Connection> {
   const connection = newConnection(kind, world.resource, new BrowserProvider(clientId, world.issuer, callback));
   opened.push(connection);
-  await connectByConsent(connection, callback, page);
+  await connectByScript(connection, world);
   return connection;
 }
 
