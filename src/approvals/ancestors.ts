@@ -6,9 +6,9 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 /**
  * Locks everything a step-up descends from FOR SHARE, always in this order: people, agent, task, delegation, tool
  * server (design §4). A revocation takes FOR UPDATE on one of them, so it commits wholly before or wholly after.
- * Deadlines are compared with the database's clock after the locks were granted.
+ * Deadlines are compared with the database's clock after the locks were granted. `voterId` decides in this transaction.
  */
-export async function lockAncestors(tx: Tx, stepUpId: string): Promise<Result<true, Refusal>> {
+export async function lockAncestors(tx: Tx, stepUpId: string, voterId: string): Promise<Result<true, Refusal>> {
   const ids = await tx
     .selectFrom('step_ups')
     .innerJoin('agents', 'agents.id', 'step_ups.agent_id')
@@ -16,7 +16,7 @@ export async function lockAncestors(tx: Tx, stepUpId: string): Promise<Result<tr
     .where('step_ups.id', '=', stepUpId)
     .executeTakeFirst();
   if (ids === undefined) return refused(refusal('not_found', 'There is no such request.'));
-  return lockChain(tx, ids);
+  return lockChain(tx, ids, [voterId]);
 }
 
 export interface ChainIds {
@@ -28,15 +28,17 @@ export interface ChainIds {
   readonly tool_server_id: string;
 }
 
-export async function lockChain(tx: Tx, ids: ChainIds): Promise<Result<true, Refusal>> {
+/** People whose votes count are locked with the others, in one order; whether they may vote is for the caller to see. */
+export async function lockChain(tx: Tx, ids: ChainIds, voterIds: readonly string[]): Promise<Result<true, Refusal>> {
   const people = await tx
     .selectFrom('people')
-    .select('state')
-    .where('id', 'in', [ids.requester_id, ids.owner_id])
+    .select(['id', 'state'])
+    .where('id', 'in', [ids.requester_id, ids.owner_id, ...voterIds])
     .orderBy('id')
     .forShare()
     .execute();
-  if (people.some((person) => person.state !== 'active')) {
+  const inChain = people.filter(({ id }) => id === ids.requester_id || id === ids.owner_id);
+  if (inChain.some((person) => person.state !== 'active')) {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active any more.'));
   }
   const agent = await tx

@@ -48,7 +48,7 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
     now: new Date(),
   });
   return transact(store, async (tx, afterCommit) => {
-    const ancestors = await lockAncestors(tx, input.stepUpId);
+    const ancestors = await lockAncestors(tx, input.stepUpId, input.signedIn.person.id);
     const row = await tx
       .selectFrom('step_ups')
       .selectAll()

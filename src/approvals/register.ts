@@ -9,6 +9,7 @@ import type { Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { lockChain } from './ancestors.ts';
 import { loadActiveVoters, loadChain } from './chain.ts';
 import { expireBinding } from './expire.ts';
 import { sealAction } from './sealed_action.ts';
@@ -37,16 +38,17 @@ export interface RegisterStepUp {
  */
 export async function registerStepUp(store: Store, input: RegisterStepUp): Promise<Result<StepUpRow, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
+    const ids = { requester_id: input.requesterId, agent_id: input.agentId, tool_server_id: input.toolServerId };
+    const chain = await loadChain(tx, ids);
+    // What ends the task meanwhile waits for this, and withdraws what it finds then; or this finds the task ended.
+    const lineage = { ...ids, owner_id: chain.agentOwnerId, task_id: input.taskId, delegation_id: input.delegationId };
+    const alive = await lockChain(tx, lineage, []);
+    if (!alive.ok) return alive;
     await expireBinding(store, tx, afterCommit, input.bindingDigest);
     const known = await findUndecided(tx, input.bindingDigest);
     if (known !== undefined) return accepted(known);
     const allowed = await checkQuotas(store, tx, input.agentId);
     if (!allowed.ok) return allowed;
-    const chain = await loadChain(tx, {
-      requester_id: input.requesterId,
-      agent_id: input.agentId,
-      tool_server_id: input.toolServerId,
-    });
     if (!canEverBeMet(input.requirements.gates, await loadActiveVoters(tx), chain, store.rules.singleOperator)) {
       return refused(
         refusal(

@@ -14,14 +14,15 @@ export async function disablePerson(
   change: { readonly personId: string; readonly by: string },
 ): Promise<Result<null, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
-    const administrators = await tx
+    // All in one order, the order in which decisions and redemptions lock people.
+    const people = await tx
       .selectFrom('people')
-      .select('id')
-      .where('is_administrator', '=', true)
-      .where('state', '=', 'active')
+      .select(['id', 'is_administrator', 'state'])
+      .where((where) => where.or([where('is_administrator', '=', true), where('id', '=', change.personId)]))
       .orderBy('id')
       .forNoKeyUpdate()
       .execute();
+    const administrators = people.filter((one) => one.is_administrator && one.state === 'active');
     if (!administrators.some((one) => one.id === change.by)) {
       return refused(refusal('not_allowed', 'Only an administrator may disable a person. Nothing was changed.'));
     }

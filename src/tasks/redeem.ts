@@ -4,7 +4,7 @@ import type { ToolServer } from '../agents/tool_servers.ts';
 import { lockChain } from '../approvals/ancestors.ts';
 import { loadChain } from '../approvals/chain.ts';
 import { loadVotes } from '../approvals/decide.ts';
-import { findStepUp, forgetCached } from '../approvals/status.ts';
+import { findStepUp, forgetCached, wakeStepUp } from '../approvals/status.ts';
 import { append } from '../events/append.ts';
 import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
@@ -45,14 +45,15 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
     const before = await findAttempt(tx, input, call.value.bindingDigest);
     if (before !== undefined) return before;
     const { principal, owner } = chain.value;
-    const alive = await lockChain(tx, {
+    const ids = {
       requester_id: principal.requester,
       owner_id: owner.id,
       agent_id: principal.agent,
       task_id: principal.task,
       delegation_id: principal.delegation,
       tool_server_id: server.id,
-    });
+    };
+    const alive = await lockChain(tx, ids, await findVoters(tx, call.value.bindingDigest));
     if (!alive.ok) return alive;
     const grant = await lockGrant(tx, call.value.bindingDigest);
     // A racing request of the same attempt may have committed while this one waited for the lock.
@@ -64,7 +65,11 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
       decide: (approvals) =>
         decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals }),
     });
-    if (!lifted.ok) return recordRefusal(store, tx, afterCommit, input, lifted.refusal);
+    if (!lifted.ok) {
+      // Left alive, a grant that nothing carries any more would stand in the way of asking anew.
+      if (lifted.refusal.code === 'grant_missing') await revokeGrant(store, tx, afterCommit, grant.value);
+      return recordRefusal(store, tx, afterCommit, input, lifted.refusal);
+    }
     return use(store, tx, afterCommit, input, grant.value);
   });
 }
@@ -89,6 +94,17 @@ async function findAttempt(
     );
   }
   return accepted({ redemption_id: row.id, step_up_id: row.step_up_id, repeated: true });
+}
+
+/** Those who decided on what the grants of this binding were made for. Decided step-ups get no further votes. */
+async function findVoters(tx: Tx, bindingDigest: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('decisions')
+    .innerJoin('grants', 'grants.step_up_id', 'decisions.step_up_id')
+    .select('decisions.person_id')
+    .where('grants.binding_digest', '=', bindingDigest)
+    .execute();
+  return rows.map((row) => row.person_id);
 }
 
 async function lockGrant(tx: Tx, bindingDigest: string): Promise<Result<Grant, Refusal>> {
@@ -129,6 +145,16 @@ async function checkPolicy(
   return refused(refusal('grant_missing', 'The policy changed since this call was approved and asks anew.'));
 }
 
+async function revokeGrant(store: Store, tx: Tx, afterCommit: AfterCommit, grant: Grant): Promise<void> {
+  await tx.updateTable('grants').set({ revoked_at: sql<Date>`clock_timestamp()` }).where('id', '=', grant.id).execute();
+  await append(store, tx, afterCommit, {
+    kind: 'grant.revoked',
+    ids: { grant: grant.id, step_up: grant.step_up_id },
+  });
+  afterCommit(() => forgetCached(store, grant.step_up_id));
+  afterCommit(() => wakeStepUp(store, grant.step_up_id));
+}
+
 async function use(
   store: Store,
   tx: Tx,
@@ -136,7 +162,7 @@ async function use(
   input: Redeem,
   grant: Grant,
 ): Promise<Result<RedeemAnswer, Refusal>> {
-  const { uses } = await tx
+  const used = await tx
     .updateTable('grants')
     .set((set) => ({ uses: set('uses', '+', 1) }))
     .where('id', '=', grant.id)
@@ -144,7 +170,13 @@ async function use(
     .where('revoked_at', 'is', null)
     .where('expires_at', '>', sql<Date>`clock_timestamp()`)
     .returning('uses')
-    .executeTakeFirstOrThrow();
+    .executeTakeFirst();
+  // Its last moment passed while the policy was asked.
+  if (used === undefined) {
+    const expired = refusal('grant_expired', 'The grant for this call expired before it was used.');
+    return recordRefusal(store, tx, afterCommit, input, expired);
+  }
+  const { uses } = used;
   const id = newId('red');
   await tx
     .insertInto('redemptions')
