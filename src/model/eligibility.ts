@@ -52,7 +52,8 @@ export function needsPasskey(
 
 /**
  * The gates that these voters meet together. Each quorum counts on its own and a person counts once over all gates, so
- * this assigns people to places (augmenting paths); a gate is met when all its places are taken.
+ * this assigns people to places (augmenting paths); a gate is met when all its places are taken. In single-operator mode
+ * what needs more than one person is never met.
  */
 export function gatesMet(
   gates: readonly Gate[],
@@ -61,6 +62,8 @@ export function gatesMet(
   singleOperator: boolean,
 ): ReadonlySet<string> {
   const places = gates.flatMap((gate) => Array.from({ length: gate.quorum }, () => gate));
+  // Without passkeys, a second account is no second person: whoever is alone could have made it (design §3).
+  if (singleOperator && places.length > 1) return new Set();
   const taken = new Map<number, Voter>();
   const seat = (voter: Voter, tried: Set<number>): boolean => {
     for (const [place, gate] of places.entries()) {

@@ -72,6 +72,14 @@ describe('quorum', () => {
     expect(canEverBeMet(two, [administrator('x'), administrator('y')], chain, false)).toBe(true);
   });
 
+  it('of two, or of two gates, is never met in single-operator mode: a second account is no second person', () => {
+    const both = [administrator('x'), administrator('y')];
+    for (const gates of [[gate('g', ['administrators'], 2)], [gate('a', ['administrators']), gate('b', ['owner'])]]) {
+      expect(gatesMet(gates, both, chain, true).size).toBe(0);
+      expect(canEverBeMet(gates, both, chain, true)).toBe(false);
+    }
+  });
+
   it('is impossible when everybody is in the chain: refused at once (invariant 4)', () => {
     expect(canEverBeMet([gate('g', ['administrators'])], [administrator('owner')], chain, false)).toBe(false);
     expect(canEverBeMet([gate('g', ['group:nobody'])], [administrator('x')], chain, false)).toBe(false);
