@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Router from '@koa/router';
 import { sql } from 'kysely';
 import type { Store } from '../store/store.ts';
+import { READY_MS_MAX } from './limits.ts';
 
 /** `/livez`: the process runs. `/readyz`: it can decide, which needs PostgreSQL. */
 export function addHealthRoutes(router: Router, store: Store, isDraining: () => boolean): void {
@@ -15,11 +17,16 @@ export function addHealthRoutes(router: Router, store: Store, isDraining: () => 
 }
 
 async function checkDatabase(store: Store): Promise<string | undefined> {
-  try {
-    await sql`select 1`.execute(store.db);
-    return undefined;
-  } catch (error) {
-    store.log.error({ err: error }, 'not ready: PostgreSQL does not answer');
-    return 'database';
-  }
+  const late = new AbortController();
+  const asked = sql`select 1`.execute(store.db).then(
+    () => 'answered' as const,
+    (error: unknown) => {
+      store.log.error({ err: error }, 'not ready: PostgreSQL does not answer');
+      return 'failed' as const;
+    },
+  );
+  const gaveUp = sleep(READY_MS_MAX, 'failed' as const, { signal: late.signal }).catch(() => 'failed' as const);
+  const outcome = await Promise.race([asked, gaveUp]);
+  late.abort();
+  return outcome === 'answered' ? undefined : 'database';
 }

@@ -3,4 +3,7 @@ export const BODY_BYTES_MAX = 2_097_152;
 export const DPOP_REPLAY_MS = 310_000;
 /** Verified caller tokens, so that each is verified once and not with every call. */
 export const VERIFIED_TOKENS_MAX = 10_000;
-export const REGISTRATIONS_PER_MINUTE = 30;
+/** Of all callers together: a guard that waits asks again every few seconds, and as many may wait as there are places. */
+export const REGISTRATIONS_PER_MINUTE = 300;
+/** A probe is answered within this time, whatever PostgreSQL does. */
+export const READY_MS_MAX = 2_000;

@@ -22,6 +22,7 @@ import { recordIssuedTokens } from './issued_tokens.ts';
 import { assertIssuer, issuerPath } from './issuer.ts';
 import type { ProviderKeys } from './keys.ts';
 import { lifetimes } from './lifetimes.ts';
+import { answerOutage } from './outage.ts';
 import { createAssertionCheck, detectReplays, refuseForgottenProofs } from './replay.ts';
 import { requestFacts } from './request_facts.ts';
 import { createResourceIndicators } from './resources.ts';
@@ -66,9 +67,10 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
   watchRevokedGrants(provider);
   provider.on('introspection.error', rememberError);
   provider.on('revocation.error', rememberError);
-  provider.on('server_error', (ctx, error) =>
-    store.log.error({ err: error, path: ctx.path }, 'the OAuth engine failed'),
-  );
+  provider.on('server_error', (ctx, error) => {
+    store.log.error({ err: error, path: ctx.path }, 'the OAuth engine failed');
+    answerOutage(ctx, error);
+  });
 
   // In order; what happens after `next()` runs from the last to the first.
   const steps: readonly Middleware[] = [

@@ -9,6 +9,7 @@ import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
 import { startEmbeddedPostgres } from '../store/postgres/embedded.ts';
 import { migrate } from '../store/postgres/migrate.ts';
 import { openDatabase } from '../store/postgres/open.ts';
+import { endStalledConnections } from '../store/postgres/stall.ts';
 import type { Tables } from '../store/postgres/tables.ts';
 import { loadRootKey } from '../store/root_key.ts';
 import type { Store } from '../store/store.ts';
@@ -43,6 +44,8 @@ export async function openFoundation(
     const database = openDatabase<Tables>({ connection: postgres.connection, poolMax: config.database.pool_max, log });
     try {
       await migrate(database.db);
+      // Not before: a migration may take its time.
+      endStalledConnections(database.pool);
       const vault = createVault(rootKey);
       const ephemeral = createMemoryEphemeralStore();
       const store: Store = { db: database.db, ephemeral, vault, log, issuer: config.issuer, rules: rulesOf(config) };

@@ -2,6 +2,8 @@
 export const STATEMENT_TIMEOUT_MS = 10_000;
 export const LOCK_TIMEOUT_MS = 3_000;
 export const IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000;
+/** Longer than any limit PostgreSQL keeps itself: by then it would have answered. */
+export const STALL_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 2_000;
 /** A caller that waits longer for a connection gets an outage instead of a queue. */
 export const POOL_WAIT_TIMEOUT_MS = 5_000;
 export const POOL_IDLE_TIMEOUT_MS = 30_000;
