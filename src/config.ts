@@ -99,8 +99,8 @@ export function parseConfig(input: {
   const parsed = configSchema.safeParse(merged);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue));
   if (problems.length > 0 || !parsed.success) return refused(problems);
-  const issuer = checkIssuer(parsed.data);
-  return issuer === undefined ? accepted(parsed.data) : refused([issuer]);
+  const found = [checkIssuer(parsed.data), checkTaskSeconds(parsed.data)].filter((problem) => problem !== undefined);
+  return found.length === 0 ? accepted(parsed.data) : refused(found);
 }
 
 export function rulesOf(config: Config): Rules {
@@ -118,12 +118,26 @@ export function rulesOf(config: Config): Rules {
   };
 }
 
-// T3: an issuer without TLS is refused, except on this machine for development.
-function checkIssuer(config: Config): ConfigProblem | undefined {
-  const { protocol, hostname } = new URL(config.issuer);
+function checkIssuer({ issuer }: Config): ConfigProblem | undefined {
+  const { protocol, hostname, origin, pathname, username, password } = new URL(issuer);
+  const place = 'issuer';
+  // T3: an issuer without TLS is refused, except on this machine for development.
   const isLocal = hostname === 'localhost' || hostname === '127.0.0.1' || hostname === '[::1]';
-  if (protocol === 'https:' || (protocol === 'http:' && isLocal)) return undefined;
-  return { place: 'issuer', message: `${config.issuer} must use https. Plain http is accepted for localhost only.` };
+  if (protocol !== 'https:' && !(protocol === 'http:' && isLocal)) {
+    return { place, message: `${issuer} must use https. Plain http is accepted for localhost only.` };
+  }
+  if (username !== '' || password !== '') return { place, message: 'Leave out the user name and password.' };
+  // Compared letter by letter by every client (RFC 8414 §3.3), so there must be one way to write it.
+  const canonical = `${origin}${pathname === '/' ? '' : pathname}`;
+  return issuer === canonical ? undefined : { place, message: `Write ${issuer} in its canonical form: ${canonical}` };
+}
+
+function checkTaskSeconds({ tasks }: Config): ConfigProblem | undefined {
+  if (tasks.seconds_default <= tasks.seconds_max) return undefined;
+  return {
+    place: 'tasks.seconds_default',
+    message: `${tasks.seconds_default} is longer than tasks.seconds_max, ${tasks.seconds_max}. Lower it or raise the maximum.`,
+  };
 }
 
 function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {
