@@ -2,7 +2,7 @@ import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { parseStrictJson } from '../kernel/strict_json.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { CHANNELS } from '../store/wake.ts';
 import type { RiskClass } from '../wire/manifest.ts';
@@ -16,11 +16,13 @@ export interface AcceptToolServer {
   readonly by: string;
   /** Class per tool name; a tool that is not named keeps the class it was proposed with. */
   readonly risks: Readonly<Record<string, RiskClass>>;
+  /** The digests the administrator saw, by tool name. */
+  readonly digests: Readonly<Record<string, string>>;
   readonly fetch: SafeFetch;
 }
 
 /**
- * An administrator accepts a registration and all its tools, after proof that the guard controls its address: the
+ * An administrator accepts a registration and all its tools as they were shown, after proof that the guard controls its address: the
  * protected-resource metadata there must name our issuer and carry the nonce of this registration (design §3).
  */
 export async function acceptToolServer(store: Store, input: AcceptToolServer): Promise<Result<ToolServer, Refusal>> {
@@ -32,14 +34,21 @@ export async function acceptToolServer(store: Store, input: AcceptToolServer): P
   const proof = await proveControl(store, server, input.fetch);
   if (!proof.ok) return proof;
   return transact(store, async (tx, afterCommit) => {
-    const person = await tx
-      .selectFrom('people')
-      .select('id')
-      .where('id', '=', input.by)
-      .where('state', '=', 'active')
-      .where('is_administrator', '=', true)
-      .executeTakeFirst();
-    if (person === undefined) return refused(refusal('not_allowed', 'Only an administrator can accept a tool server.'));
+    if (!(await isActiveAdministrator(tx, input.by))) {
+      return refused(refusal('not_allowed', 'Only an administrator can accept a tool server.'));
+    }
+    // The guard of a pending registration may report other tools while somebody reads the page. It takes this lock too.
+    await tx.selectFrom('tool_servers').select('id').where('id', '=', server.id).forUpdate().execute();
+    const tools = await tx
+      .selectFrom('tools')
+      .select(['name', 'digest'])
+      .where('tool_server_id', '=', server.id)
+      .execute();
+    if (!isAsShown(tools, input.digests)) {
+      return refused(
+        refusal('page_outdated', 'The tools of this server changed since the page was shown. Nothing was changed.'),
+      );
+    }
     const row = await tx
       .updateTable('tool_servers')
       .set({ state: 'active', owner_id: input.by, accepted_at: new Date() })
@@ -49,7 +58,6 @@ export async function acceptToolServer(store: Store, input: AcceptToolServer): P
       .executeTakeFirst();
     if (row === undefined)
       return refused(refusal('conflict', 'Somebody else decided this registration. Nothing was changed.'));
-    const tools = await tx.selectFrom('tools').select('name').where('tool_server_id', '=', server.id).execute();
     for (const { name } of tools) {
       const risk = Object.hasOwn(input.risks, name) ? input.risks[name] : undefined;
       await tx
@@ -68,11 +76,22 @@ export async function acceptToolServer(store: Store, input: AcceptToolServer): P
   });
 }
 
+function isAsShown(
+  tools: readonly { readonly name: string; readonly digest: string }[],
+  shown: Readonly<Record<string, string>>,
+): boolean {
+  const isSame = tools.every(({ name, digest }) => Object.hasOwn(shown, name) && shown[name] === digest);
+  return isSame && Object.keys(shown).length === tools.length;
+}
+
 export async function rejectToolServer(
   store: Store,
   input: { readonly toolServerId: string; readonly by: string },
 ): Promise<Result<ToolServer, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
+    if (!(await isActiveAdministrator(tx, input.by))) {
+      return refused(refusal('not_allowed', 'Only an administrator can reject a tool server.'));
+    }
     const row = await tx
       .updateTable('tool_servers')
       .set({ state: 'rejected' })
@@ -94,6 +113,17 @@ export async function rejectToolServer(
     });
     return accepted(row);
   });
+}
+
+async function isActiveAdministrator(tx: Tx, personId: string): Promise<boolean> {
+  const person = await tx
+    .selectFrom('people')
+    .select('id')
+    .where('id', '=', personId)
+    .where('state', '=', 'active')
+    .where('is_administrator', '=', true)
+    .executeTakeFirst();
+  return person !== undefined;
 }
 
 async function proveControl(store: Store, server: ToolServer, fetch: SafeFetch): Promise<Result<true, Refusal>> {

@@ -1,4 +1,5 @@
-import { calculateJwkThumbprint, type JWK } from 'jose';
+import { calculateJwkThumbprint, importJWK, type JWK } from 'jose';
+import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { newId, newSecret } from '../kernel/ids.ts';
 import type { JsonObject } from '../kernel/json.ts';
@@ -43,6 +44,8 @@ async function insert(
   tools: readonly ListedTool[],
   key: { jwk: JWK; thumbprint: string },
 ): Promise<Result<ToolServer, Refusal>> {
+  // One at a time: two that ask for one name at once would both find it free, and all would find one place left.
+  await sql`select pg_advisory_xact_lock(hashtextextended('tool-server-registration', 0))`.execute(tx);
   const known = await tx
     .selectFrom('tool_servers')
     .selectAll()
@@ -156,6 +159,11 @@ async function readGuardKey(jwk: JsonObject): Promise<Result<{ jwk: JWK; thumbpr
     );
   }
   const publicKey = { kty, crv, x, y };
+  try {
+    await importJWK(publicKey, 'ES256');
+  } catch {
+    return refused(refusal('request_invalid', 'The key of the guard is no point of the curve P-256.'));
+  }
   const thumbprint = await calculateJwkThumbprint(publicKey);
   return accepted({ jwk: { ...publicKey, kid: thumbprint, alg: 'ES256', use: 'sig' }, thumbprint });
 }

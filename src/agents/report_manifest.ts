@@ -6,8 +6,9 @@ import { transact } from '../store/transact.ts';
 import { CHANNELS } from '../store/wake.ts';
 import type { RiskClass } from '../wire/manifest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { TOOLS_PER_SERVER_MAX } from './limits.ts';
 import { type ListedTool, readManifest } from './manifest.ts';
-import type { ToolServer } from './tool_servers.ts';
+import type { Tool, ToolServer } from './tool_servers.ts';
 
 /**
  * A guard reports the tools its server lists now. Known tools that differ and new tools wait for the owner; nothing that
@@ -21,11 +22,15 @@ export async function reportManifest(
   const manifest = readManifest(tools);
   if (!manifest.ok) return manifest;
   return transact(store, async (tx, afterCommit) => {
+    // Whoever accepts the registration reads the tools under this lock.
+    await tx.selectFrom('tool_servers').select('id').where('id', '=', server.id).forShare().execute();
     const known = new Map(
       (await tx.selectFrom('tools').selectAll().where('tool_server_id', '=', server.id).forUpdate().execute()).map(
         (tool) => [tool.name, tool],
       ),
     );
+    const room = await makeRoom(tx, server.id, [...known.values()], manifest.value);
+    if (!room.ok) return room;
     const waiting: string[] = [];
     let changed = 0;
     for (const tool of manifest.value) {
@@ -46,6 +51,38 @@ export async function reportManifest(
     }
     return accepted({ accepted: manifest.value.length - waiting.length, waiting });
   });
+}
+
+/**
+ * A server keeps a bounded number of tools, whatever its guard reports over time: where they would be too many, those
+ * nobody accepted and that are not listed any more go.
+ */
+async function makeRoom(
+  tx: Tx,
+  serverId: string,
+  known: readonly Tool[],
+  listed: readonly ListedTool[],
+): Promise<Result<true, Refusal>> {
+  const names = new Set(listed.map((tool) => tool.name));
+  const unlisted = known.filter((tool) => !names.has(tool.name));
+  if (unlisted.length + listed.length <= TOOLS_PER_SERVER_MAX) return accepted(true);
+  const kept = unlisted.filter((tool) => tool.state === 'accepted');
+  if (kept.length + listed.length > TOOLS_PER_SERVER_MAX) {
+    return refused(
+      refusal('request_invalid', `With those accepted before, there would be more than ${TOOLS_PER_SERVER_MAX} tools.`),
+    );
+  }
+  await tx
+    .deleteFrom('tools')
+    .where('tool_server_id', '=', serverId)
+    .where('state', '!=', 'accepted')
+    .where(
+      'name',
+      'in',
+      unlisted.map((tool) => tool.name),
+    )
+    .execute();
+  return accepted(true);
 }
 
 async function clearProposal(tx: Tx, serverId: string, name: string): Promise<void> {

@@ -53,14 +53,23 @@ export class TokenVerifier {
     if (jkt === undefined ? expected.isProofRequired : scheme.toLowerCase() !== 'dpop') {
       return refused(refusal('token_invalid', 'This needs a token bound to a key, sent with the DPoP scheme.'));
     }
-    if (jkt !== undefined) {
-      const proof = await this.#checkProof(ctx, token, jkt);
-      if (!proof.ok) return proof;
-    }
+    const [proof, isRevoked] = await Promise.all([
+      jkt === undefined ? accepted(true) : this.#checkProof(ctx, token, jkt),
+      this.#isRevoked(verified.value.jti!),
+    ]);
+    if (!proof.ok) return proof;
+    if (isRevoked) return refused(refusal('token_invalid', 'The access token was revoked.'));
     const scopes = typeof verified.value.scope === 'string' ? verified.value.scope.split(' ') : [];
     return scopes.includes(expected.scope)
       ? verified
       : refused(refusal('not_allowed', `The token lacks the scope "${expected.scope}".`));
+  }
+
+  async #isRevoked(jti: string): Promise<boolean> {
+    const { db } = this.#store;
+    return (
+      (await db.selectFrom('revoked_tokens').select('jti').where('jti', '=', jti).executeTakeFirst()) !== undefined
+    );
   }
 
   async #checkProof(ctx: Context, accessToken: string, jkt: string): Promise<Result<true, Refusal>> {

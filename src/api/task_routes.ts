@@ -45,14 +45,17 @@ export function addTaskRoutes(router: Router, api: TaskApi): void {
     const by = { agentId: agent.value.id };
     const ended = await endTask(api.store, { taskId: ctx.params.id ?? '', how: 'completed', by });
     if (!ended.ok) return answerRefusal(ctx, ended.refusal);
-    answer(ctx, { task_id: ended.value.taskId, state: 'completed' });
+    answer(ctx, { task_id: ended.value.taskId, state: ended.value.state });
   });
 }
 
 async function authenticateAgent(ctx: Context, { store, tokens }: TaskApi): Promise<Result<Agent, Refusal>> {
   const audience = `${store.issuer}${TASK_API_PATH}`;
   const token = await tokens.authenticate(ctx, { audience, scope: TASK_API_SCOPE, isProofRequired: false });
-  if (!token.ok) return token;
+  if (!token.ok) {
+    ctx.set('WWW-Authenticate', 'Bearer error="invalid_token"');
+    return token;
+  }
   const agent = await findServiceAgentByClient(store, String(token.value.client_id));
   if (agent === undefined) return refused(refusal('not_allowed', 'This client is not a registered agent.'));
   return agent.state === 'active'

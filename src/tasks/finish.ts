@@ -16,7 +16,7 @@ export type EndedBy = { readonly personId: string } | { readonly agentId: string
 export async function endTask(
   store: Store,
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
-): Promise<Result<{ taskId: string; oauthGrantId: string | null }, Refusal>> {
+): Promise<Result<{ taskId: string; oauthGrantId: string | null; state: 'completed' | 'cancelled' }, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
     const task = await tx.selectFrom('tasks').selectAll().where('id', '=', input.taskId).forUpdate().executeTakeFirst();
     const missing = refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
@@ -35,8 +35,8 @@ export async function endTask(
         person !== undefined && (person.is_administrator || [task.requester_id, person.owner_id].includes(person.id));
       if (!mayEnd) return missing;
     }
-    const ended = accepted({ taskId: task.id, oauthGrantId: task.oauth_grant_id });
-    if (task.state !== 'active') return ended;
+    const ended = { taskId: task.id, oauthGrantId: task.oauth_grant_id };
+    if (task.state !== 'active') return accepted({ ...ended, state: task.state });
     await tx
       .updateTable('tasks')
       .set({ state: input.how, ended_at: sql<Date>`clock_timestamp()` })
@@ -51,6 +51,6 @@ export async function endTask(
         by: 'agentId' in input.by ? input.by.agentId : input.by.personId,
       },
     });
-    return ended;
+    return accepted({ ...ended, state: input.how });
   });
 }

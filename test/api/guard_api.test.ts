@@ -1,10 +1,9 @@
 import { decodeJwt, SignJWT } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { decideByScript } from '../../examples/demo/approver.ts';
-import { acceptToolServer } from '../../src/agents/accept_tool_server.ts';
 import { sha256Base64url } from '../../src/kernel/digest.ts';
 import { newId } from '../../src/kernel/ids.ts';
-import { createSafeFetch } from '../../src/kernel/safe_fetch.ts';
+import { clientAssertion } from '../../src/wire/client_assertion_rfc7523.ts';
 import { generateDpopKey } from '../../src/wire/dpop_rfc9449.ts';
 import { GUARD_API, GUARD_API_PATH } from '../../src/wire/guard_api.ts';
 import { startWorld, type World } from '../e2e/world.ts';
@@ -41,13 +40,8 @@ beforeEach(() => {
 async function acceptedGuard(name: string): Promise<RawGuard> {
   const made = await RawGuard.listen(world.issuer, name);
   await made.register();
-  const accepted = await acceptToolServer(world.store, {
-    toolServerId: made.toolServerId,
-    by: world.operatorId,
-    risks: {},
-    fetch: createSafeFetch({ allowedHosts: ['127.0.0.1:*'], timeoutMs: 5_000, bytesMax: 100_000 }),
-  });
-  if (!accepted.ok) throw new Error(accepted.refusal.message);
+  const page = await world.operator.open(`/tool-servers/${made.toolServerId}`);
+  expect((await world.operator.submit(page, { action: /\/accept$/ })).status).toBe(200);
   return made;
 }
 
@@ -317,6 +311,15 @@ describe('the caller that a guard names', () => {
       }
     },
   );
+});
+
+test('a token of a guard that was revoked works no more', async () => {
+  const token = await guard.token({ scope: 'guard' });
+  const send = async () => guard.send(GUARD_API.manifest, { body: { tools: [] }, token });
+  expect((await send()).status).toBe(200);
+  const form = new URLSearchParams({ token, ...(await clientAssertion(guard.key, guard, new Date())) });
+  expect((await fetch(`${world.issuer}/revoke`, { method: 'POST', body: form })).status).toBe(200);
+  await refused('token_invalid', send);
 });
 
 describe('the life of a call', () => {

@@ -58,7 +58,7 @@ function registration(page: ToolServerPage): Html {
 <input type="hidden" name="csrf" value="${page.csrf}">
 <h2>How risky is each of its ${plural(page.tools.length, 'tool')}?</h2>
 ${page.tools.length === 0 && html`<p>It lists no tools yet. They will wait here for you when it does.</p>`}
-${page.tools.map((tool) => html`<div class="tool">${describe(tool)}${riskSelect(tool.name, tool.risk)}</div>`)}
+${page.tools.map((tool) => html`<div class="tool">${describe(tool)}${riskSelect(tool.name, tool.risk)}<input type="hidden" name="shown:${tool.name}" value="${tool.digest}"></div>`)}
 <button class="primary">Accept ${markedHtml(page.name)}</button></form>
 <form method="post" action="${action}/reject" class="card">
 <input type="hidden" name="csrf" value="${page.csrf}">

@@ -83,7 +83,13 @@ function toolView(tool: Tool): ToolView {
 async function accept(visit: PersonalVisit, form: Form): Promise<Answer> {
   const { store, fetch, params, signedIn } = visit;
   const toolServerId = params.id ?? '';
-  const answer = await acceptToolServer(store, { toolServerId, by: signedIn.person.id, risks: risksOf(form), fetch });
+  const answer = await acceptToolServer(store, {
+    toolServerId,
+    by: signedIn.person.id,
+    risks: risksOf(form),
+    digests: Object.fromEntries(fieldsOf(form, 'shown:')),
+    fetch,
+  });
   return after(visit, answer);
 }
 
