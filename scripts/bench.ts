@@ -32,7 +32,7 @@ try {
   const clicks = await measureClicks(stage);
   const table = tableOf({ tokens, calls, clicks, starts });
   process.stdout.write(`${table}\n`);
-  await writeFile(DOCUMENT, await documentOf(table));
+  await writeFile(DOCUMENT, documentOf(table, new Date()));
   say(`Took ${Math.round((performance.now() - startedAt) / 1000)} s; written to docs/benchmarks.md.`);
 } finally {
   await closeAll();

@@ -4,6 +4,8 @@ export interface Run {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Of the measured processes, per request; null where it cannot be told. */
+  readonly cpuMs: number | null;
 }
 
 export function summarize(latenciesMs: readonly number[], elapsedMs: number): Run {
@@ -13,6 +15,7 @@ export function summarize(latenciesMs: readonly number[], elapsedMs: number): Ru
     perSecond: (sorted.length / elapsedMs) * 1000,
     p50Ms: quantile(sorted, 0.5),
     p99Ms: quantile(sorted, 0.99),
+    cpuMs: null,
   };
 }
 
@@ -35,6 +38,7 @@ export function typical(runs: readonly Run[]): Run {
     perSecond: median(runs.map((run) => run.perSecond)),
     p50Ms: median(runs.map((run) => run.p50Ms)),
     p99Ms: median(runs.map((run) => run.p99Ms)),
+    cpuMs: runs.some((run) => run.cpuMs === null) ? null : median(runs.map((run) => run.cpuMs ?? 0)),
   };
 }
 

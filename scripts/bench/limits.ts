@@ -2,7 +2,7 @@
 export const ROUNDS = 5;
 export const WARM_UP_MS = 1_500;
 export const ONE_CONNECTION_MS = 1_500;
-export const MANY_CONNECTIONS_MS = 2_500;
+export const MANY_CONNECTIONS_MS = 2_000;
 export const MANY_CONNECTIONS = 16;
 /** Of one run; client assertions are signed before the clock starts. */
 export const REQUESTS_MAX = 6_000;
@@ -14,7 +14,7 @@ export const CLICKS = 50;
 export const CLICKS_WARM_UP = 5;
 
 export const FIRST_STARTS = 3;
-export const LATER_STARTS = 5;
+export const LATER_STARTS = 3;
 export const READY_POLL_MS = 5;
 /** How long a server idles before its memory is read. */
 export const REST_MS = 3_000;

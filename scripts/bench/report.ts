@@ -12,10 +12,10 @@ export interface Findings {
 const HEADER = [
   'What',
   ...['c=1 /s', 'p50 ms', 'p99 ms', 'ratio', 'added p50 ms'],
-  ...['c=16 /s', 'p50 ms', 'p99 ms', 'ratio'],
+  ...['c=16 /s', 'p50 ms', 'p99 ms', 'ratio', 'CPU ms'],
 ];
 
-/** The one table: each row against the baseline named in the last column of its group. */
+/** The one table. A ratio is against the bare system of the same kind, whose own is 1. */
 export function tableOf({ tokens, calls, clicks, starts }: Findings): string {
   const rows = [...compared(tokens), ...compared(calls)];
   rows.push(['Click to resumed call', '', milliseconds(clicks.p50Ms), milliseconds(clicks.p99Ms)]);
@@ -38,6 +38,7 @@ function compared(group: readonly Compared[]): string[][] {
       isBaseline ? '' : milliseconds(addedMs(entry.one, baseline.one)),
       ...[whole(many.perSecond), milliseconds(many.p50Ms), milliseconds(many.p99Ms)],
       isBaseline ? '1' : ratio(rateRatio(entry.many, baseline.many)),
+      many.cpuMs === null ? '' : milliseconds(many.cpuMs),
     ];
   });
 }

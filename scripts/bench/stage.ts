@@ -35,6 +35,8 @@ export interface Stage {
   readonly gatewayHttp: string;
   readonly gatewayStdio: string;
   readonly bareProvider: BareProviderReady;
+  /** By resource; the gateway before Streamable HTTP counts its upstream. */
+  readonly pids: ReadonlyMap<string, readonly number[]>;
 }
 
 export async function setStage(closing: (() => Promise<unknown>)[]): Promise<Stage> {
@@ -65,18 +67,27 @@ export async function setStage(closing: (() => Promise<unknown>)[]): Promise<Sta
     const risks = ['--risk', `read=${READ_TOOL}`, '--risk', `write=${WRITE_TOOL}`];
     const started = keep(await startPart<GatewayReady>(['gateway', ...place, ...risks, ...upstream]));
     await acceptToolServer(operator, started.ready);
-    return started.ready.resource;
+    return { resource: started.ready.resource, pid: started.process.pid ?? 0 };
   };
-  const gatewayHttp = await gateway('over-http', '--url', bare.ready.resource);
-  const gatewayStdio = await gateway('over-stdio', '--', ...STDIO_COMMAND);
+  const overHttp = await gateway('over-http', '--url', bare.ready.resource);
+  const overStdio = await gateway('over-stdio', '--', ...STDIO_COMMAND);
   const tasks = new Map<string, string>();
-  for (const resource of [guarded.ready.resource, gatewayHttp, gatewayStdio]) {
+  for (const resource of [guarded.ready.resource, overHttp.resource, overStdio.resource]) {
     const tools = [READ_TOOL, WRITE_TOOL];
     tasks.set(resource, (await agent.startTask({ resource, tools, purpose: 'Measure calls' })).taskId);
   }
+  const barePid = bare.process.pid ?? 0;
+  const issuerPid = server.ready.pid;
+  const pids = new Map([
+    [bare.ready.resource, [barePid]],
+    [guarded.ready.resource, [guarded.process.pid ?? 0, issuerPid]],
+    [overHttp.resource, [overHttp.pid, barePid, issuerPid]],
+    [overStdio.resource, [overStdio.pid, issuerPid]],
+  ]);
   const bareProvider = keep(await startBareProvider(root, clientId, publicJwk));
   return {
-    ...{ server, operator, agent, agentKey, clientId, tasks, gatewayHttp, gatewayStdio },
+    ...{ server, operator, agent, agentKey, clientId, tasks, pids },
+    ...{ gatewayHttp: overHttp.resource, gatewayStdio: overStdio.resource },
     ...{ bare: bare.ready.resource, guarded: guarded.ready.resource, bareProvider: bareProvider.ready },
   };
 }

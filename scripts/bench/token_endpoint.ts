@@ -14,8 +14,9 @@ export function compareTokenEndpoints(load: LoadGenerator, stage: Stage): Promis
     ...form,
     authorization_details: JSON.stringify([{ type: 'mcp_task', task_id: stage.tasks.get(resource) }]),
   };
-  const contender = (name: string, issuer: string, body: Readonly<Record<string, string>>) => ({
+  const contender = (name: string, pid: number, issuer: string, body: Readonly<Record<string, string>>) => ({
     name,
+    pids: [pid],
     baseline: BARE_PROVIDER,
     job: async (bounds: Pick<TokenJob, 'connections' | 'milliseconds'>): Promise<TokenJob> => ({
       ...{ kind: 'token', url: `${issuer}/token`, issuer, clientId, key, form: body },
@@ -24,7 +25,7 @@ export function compareTokenEndpoints(load: LoadGenerator, stage: Stage): Promis
     }),
   });
   return compare(load, [
-    contender(BARE_PROVIDER, stage.bareProvider.issuer, form),
-    contender('Token: Countersign, for a task', stage.server.ready.issuer, ours),
+    contender(BARE_PROVIDER, stage.bareProvider.pid, stage.bareProvider.issuer, form),
+    contender('Token: Countersign, for a task', stage.server.ready.pid, stage.server.ready.issuer, ours),
   ]);
 }

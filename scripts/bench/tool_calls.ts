@@ -13,6 +13,7 @@ export function compareToolCalls(load: LoadGenerator, stage: Stage): Promise<Com
   const overHttp = (name: string, resource: string, baseline = BARE_HTTP): Contender => ({
     name,
     baseline,
+    pids: stage.pids.get(resource) ?? [],
     job: async (bounds): Promise<LoadJob> => ({
       ...{ kind: 'post', url: resource, expected: RAN, requestsMax: REQUESTS_MAX },
       ...bounds,
@@ -27,6 +28,7 @@ export function compareToolCalls(load: LoadGenerator, stage: Stage): Promise<Com
   });
   const overStdio: Contender = {
     name: BARE_STDIO,
+    pids: [],
     baseline: BARE_STDIO,
     job: async (bounds) => ({
       ...{ kind: 'stdio', command: STDIO_COMMAND, params: PARAMS, expected: RAN, requestsMax: REQUESTS_MAX },
