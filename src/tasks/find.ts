@@ -12,7 +12,10 @@ export async function findTask(store: Store, id: string): Promise<Task | undefin
   return store.db.selectFrom('tasks').selectAll().select(isRunning).where('id', '=', id).executeTakeFirst();
 }
 
-/** The tasks a person has a part in, newest first; an administrator sees all. */
+/**
+ * The tasks a person has a part in, newest first; an administrator sees all. Running ones come before the others, so that
+ * none is hidden behind many that ended.
+ */
 export async function listTasks(
   store: Store,
   input: { readonly personId: string },
@@ -33,6 +36,7 @@ export async function listTasks(
         or('agents.owner_id', '=', input.personId),
       ]),
     )
+    .orderBy('isRunning', 'desc')
     .orderBy('tasks.created_at', 'desc')
     .limit(TASKS_LISTED_MAX)
     .execute();

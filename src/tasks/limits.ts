@@ -6,3 +6,5 @@ export const GATED_ARGUMENTS_BYTES_MAX = 65_536;
 /** What is kept of an outcome for replay; a larger one is replayed as "done" without its content. */
 export const OUTCOME_BYTES_MAX = 262_144;
 export const TASKS_LISTED_MAX = 200;
+/** Fewer than are listed, so that the people an agent works for can see and end each of them. */
+export const RUNNING_TASKS_PER_AGENT_MAX = 100;

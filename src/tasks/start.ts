@@ -6,7 +6,7 @@ import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { PURPOSE_LENGTH_MAX, TASK_SECONDS_MIN, TOOLS_PER_TASK_MAX } from './limits.ts';
+import { PURPOSE_LENGTH_MAX, RUNNING_TASKS_PER_AGENT_MAX, TASK_SECONDS_MIN, TOOLS_PER_TASK_MAX } from './limits.ts';
 
 export interface StartTask {
   readonly requesterId: string;
@@ -46,6 +46,8 @@ export async function startTask(store: Store, input: StartTask): Promise<Result<
     if (!people.ok) return people;
     const tools = await checkTools(tx, input.tools, people.value.bound);
     if (!tools.ok) return tools;
+    const room = await checkRoom(tx, input.agentId);
+    if (!room.ok) return room;
     const taskId = newId('tsk');
     const delegationId = newId('dlg');
     const { expires_at } = await tx
@@ -110,6 +112,21 @@ async function checkPeople(tx: Tx, input: StartTask): Promise<Result<{ bound: To
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
   }
   return accepted({ bound: agent.bound });
+}
+
+/** Under a lock of the agent's own, so that tasks started in parallel count each other. */
+async function checkRoom(tx: Tx, agentId: string): Promise<Result<true, Refusal>> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`task-start:${agentId}`}, 0))`.execute(tx);
+  const { running } = await tx
+    .selectFrom('tasks')
+    .select(tx.fn.countAll<number>().as('running'))
+    .where('agent_id', '=', agentId)
+    .where('state', '=', 'active')
+    .where('expires_at', '>', sql<Date>`clock_timestamp()`)
+    .executeTakeFirstOrThrow();
+  return running < RUNNING_TASKS_PER_AGENT_MAX
+    ? accepted(true)
+    : refused(refusal('rate_limited', `${running} tasks of this agent are running. End some of them first.`));
 }
 
 async function checkTools(tx: Tx, tools: ToolSelection, bound: ToolSelection | null): Promise<Result<true, Refusal>> {
