@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { sha256Base64url } from '../kernel/digest.ts';
 import type { Store } from '../store/store.ts';
 import type { StepUpState } from '../wire/guard_api.ts';
 import { stepUpIds } from '../wire/scopes.ts';
@@ -39,7 +40,9 @@ export async function liveStepUpForScope(
   return row ?? null;
 }
 
-const outstandingKey = (clientId: string, personId: string) => `scope-challenge:${clientId}:${personId}`;
+// A client id may be an address longer than a key may be.
+const outstandingKey = (clientId: string, personId: string) =>
+  `scope-challenge:${sha256Base64url(clientId, '\0', personId)}`;
 
 /**
  * Whether to challenge this client by scope now: never after it failed once, and one at a time per client and person

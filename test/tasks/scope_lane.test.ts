@@ -62,6 +62,15 @@ describe('a scope challenge', () => {
     expect(await reserveScopeChallenge(store, { clientId: 'c1', personId, stepUpId: 'stp_next' })).toBe(true);
   });
 
+  it('works for a client whose id is a long address', async () => {
+    const clientId = `https://client.example/${'a'.repeat(1_000)}`;
+    const input = { clientId, personId, stepUpId: 'stp_long' };
+    expect(await reserveScopeChallenge(store, input)).toBe(true);
+    expect(await reserveScopeChallenge(store, { ...input, stepUpId: 'stp_second' })).toBe(false);
+    await recordScopeLane(store, clientId, 'works', personId);
+    expect(await reserveScopeChallenge(store, input)).toBe(true);
+  });
+
   it('is not tried again with a client that called again without making the trip', async () => {
     const input = { clientId: 'c2', personId, stepUpId: 'stp_a' };
     expect(await reserveScopeChallenge(store, input)).toBe(true);
