@@ -234,7 +234,8 @@ async function makeGrant(
       binding_digest: row.binding_digest,
       gates: JSON.stringify(gates),
       max_uses: requirements.max_uses,
-      expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${requirements.ttl_seconds})`,
+      expires_at: sql<Date>`least(clock_timestamp() + make_interval(secs => ${requirements.ttl_seconds}),
+        (select expires_at from tasks where id = ${row.task_id}))`,
       revoked_at: null,
     })
     .returningAll()

@@ -12,6 +12,7 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockChain } from './ancestors.ts';
 import { loadActiveVoters, loadChain } from './chain.ts';
 import { expireBinding } from './expire.ts';
+import { DENIALS_PER_AGENT_MAX } from './limits.ts';
 import { sealAction } from './sealed_action.ts';
 import type { StepUpRow } from './status.ts';
 
@@ -105,7 +106,9 @@ function columns(input: RegisterStepUp) {
     reason: null,
     revision: 1,
     opened_at: null,
-    expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${input.requirements.timeout_seconds})`,
+    // Nobody is asked for longer than the answer could be used.
+    expires_at: sql<Date>`least(clock_timestamp() + make_interval(secs => ${input.requirements.timeout_seconds}),
+      (select expires_at from tasks where id = ${input.taskId}))`,
     decided_at: null,
   };
 }
@@ -121,19 +124,28 @@ async function findUndecided(tx: Tx, bindingDigest: string): Promise<StepUpRow |
 
 /** Under a lock of the agent's own, so that parallel registrations count each other. */
 async function checkQuotas(store: Store, tx: Tx, agentId: string): Promise<Result<true, Refusal>> {
-  const { stepUpsPerAgentPerMinute, openStepUpsPerAgent } = store.rules;
+  const { stepUpsPerAgentPerMinute, openStepUpsPerAgent, denialCooldownSeconds } = store.rules;
   await sql`select pg_advisory_xact_lock(hashtextextended(${`step-up-quota:${agentId}`}, 0))`.execute(tx);
-  const { recent, open } = await tx
+  const { recent, open, denied } = await tx
     .selectFrom('step_ups')
     .select([
       sql<number>`count(*) filter (where created_at > clock_timestamp() - interval '1 minute')`.as('recent'),
       sql<number>`count(*) filter (where state in ('registered', 'open') and expires_at > clock_timestamp())`.as(
         'open',
       ),
+      sql<number>`count(*) filter (where state = 'denied'
+        and decided_at > clock_timestamp() - make_interval(secs => ${denialCooldownSeconds}))`.as('denied'),
     ])
     .where('agent_id', '=', agentId)
     .where('created_at', '>', sql<Date>`clock_timestamp() - interval '1 day'`)
     .executeTakeFirstOrThrow();
+  if (denied >= DENIALS_PER_AGENT_MAX) {
+    return refused(
+      refusal('denied_recently', `People refused ${denied} calls of this agent a short while ago. Nobody was asked.`, {
+        retry_after_seconds: denialCooldownSeconds,
+      }),
+    );
+  }
   if (recent >= stepUpsPerAgentPerMinute) {
     return refused(
       refusal(

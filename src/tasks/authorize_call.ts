@@ -76,8 +76,8 @@ async function gate(
   { chain, call, decision, risk }: Gated,
 ): Promise<EvaluateAnswer> {
   const { principal } = chain;
-  if (Buffer.byteLength(canonicalJson(call.action.arguments)) > GATED_ARGUMENTS_BYTES_MAX) {
-    return deny(chain, refusal('arguments_too_large', 'The arguments of this call are larger than 64 KiB.'));
+  if (bytesToReview(call) > GATED_ARGUMENTS_BYTES_MAX) {
+    return deny(chain, refusal('arguments_too_large', 'What a person would have to review is larger than 64 KiB.'));
   }
   const known = await findByBinding(store, call.bindingDigest);
   switch (known.kind) {
@@ -106,6 +106,12 @@ async function gate(
       return registered.ok ? pending(store, chain, registered.value, decision) : deny(chain, registered.refusal);
     }
   }
+}
+
+/** Everything the client chose that the approval page shows in full. */
+function bytesToReview({ action }: DescribedCall): number {
+  const { arguments: args, input_responses: inputs } = action;
+  return Buffer.byteLength(canonicalJson(args)) + (inputs === null ? 0 : Buffer.byteLength(canonicalJson(inputs)));
 }
 
 /** A person's refusal in the words the agent gets, with the reason if one was given. */
