@@ -70,6 +70,7 @@ export function createHttpApp(parts: HttpParts): Koa {
   const issuer = new URL(config.issuer);
   const rp = { id: issuer.hostname, origin: issuer.origin, name: 'Countersign' };
   app.use(createConsole({ store, rp, fetch: parts.fetch }).routes());
+  app.use(answerUnknown);
   return app;
 }
 
@@ -93,6 +94,11 @@ function addApi({ store, config }: HttpParts, book: PolicyBook, keys: ProviderKe
 function publicPart({ kty, crv, x, y, kid }: JWK): JWK {
   return { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' } as JWK;
 }
+
+/** What nobody above answered, as the methods that a path does not have. */
+const answerUnknown: Koa.Middleware = (ctx) => {
+  answerRefusal(ctx, refusal('not_found', 'This address leads nowhere, or not with this method.'));
+};
 
 /** No id and no address of ours holds U+0000, and PostgreSQL compares no text that does. */
 const refuseZeroBytes: Koa.Middleware = async (ctx, next) => {

@@ -1,5 +1,7 @@
 export const DRAIN_MS_MAX = 10_000;
 export const HEADERS_TIMEOUT_MS = 10_000;
+/** How often both time limits are looked after; Node's own 30 s would let slow headers take 40. */
+export const CONNECTIONS_CHECK_MS = 1_000;
 export const REQUEST_TIMEOUT_MS = 60_000;
 export const KEEP_ALIVE_MS = 30_000;
 export const HEADER_BYTES_MAX = 32_768;

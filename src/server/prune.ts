@@ -12,7 +12,8 @@ export function startPruning(
 ): { prune(): Promise<void>; stop(): Promise<void> } {
   let running: Promise<void> = Promise.resolve();
   const prune = async () => {
-    await artifacts.prune();
+    // In batches, so that no statement runs long.
+    while ((await artifacts.prune()) > 0);
     const past = sql<Date>`clock_timestamp() - make_interval(days => ${KEPT_DAYS})`;
     await store.db.deleteFrom('revoked_tokens').where('expires_at', '<', sql<Date>`clock_timestamp()`).execute();
     await store.db.deleteFrom('sessions').where('expires_at', '<', past).execute();
