@@ -9,6 +9,7 @@ export const CLIENT_TOKEN_SECONDS_MAX = 300;
 
 /** Client assertions (RFC 7523) are remembered until they expire, so they must not live long. */
 export const ASSERTION_SECONDS_MAX = 600;
+/** How far a client's clock may be ahead. */
 export const CLOCK_TOLERANCE_SECONDS = 5;
 export const CLIENT_ASSERTION_CHARACTERS_MAX = 8 * 1024;
 

@@ -15,10 +15,11 @@ export function detectReplays(provider: Provider, ephemeral: EphemeralStore): vo
 
 /**
  * True for what was issued before the store's memory begins: its mark may be lost, so it may be a replay. A client that
- * is refused for this makes a new one. The tolerance is for clocks that differ, not for messages that were under way.
+ * is refused for this makes a new one. There is no tolerance for clocks that differ: a server is back within seconds, and
+ * what was used just before it died must stay dead (F2). `iat` is cut to the second.
  */
 function isForgotten(ephemeral: EphemeralStore, issuedAt: number): boolean {
-  return issuedAt < Math.floor(ephemeral.remembersSince.getTime() / 1000) - CLOCK_TOLERANCE_SECONDS;
+  return (issuedAt + 1) * 1000 < ephemeral.remembersSince.getTime();
 }
 
 // RFC 7515 §4.1: ways for the sender to bring or point at a key. Only registered keys count, so their presence is an attack.
@@ -40,6 +41,9 @@ export function createAssertionCheck(
     const { iat, exp } = claims;
     if (typeof iat !== 'number' || typeof exp !== 'number' || exp - iat > ASSERTION_SECONDS_MAX) {
       throw refusedAssertion(`the client assertion needs iat and an exp at most ${ASSERTION_SECONDS_MAX} s after it`);
+    }
+    if (iat > Date.now() / 1000 + CLOCK_TOLERANCE_SECONDS) {
+      throw refusedAssertion('the iat of the client assertion lies in the future: check the clock');
     }
     if (isForgotten(ephemeral, iat)) throw refusedAssertion('the client assertion is too old: make a new one');
   };
