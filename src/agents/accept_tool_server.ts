@@ -8,6 +8,7 @@ import { CHANNELS } from '../store/wake.ts';
 import type { RiskClass } from '../wire/manifest.ts';
 import { protectedResourceMetadataUrl } from '../wire/protected_resource_rfc9728.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { recordAcceptedTool } from './record_accepted_tool.ts';
 import { findToolServer, type ToolServer } from './tool_servers.ts';
 
 export interface AcceptToolServer {
@@ -41,7 +42,7 @@ export async function acceptToolServer(store: Store, input: AcceptToolServer): P
     await tx.selectFrom('tool_servers').select('id').where('id', '=', server.id).forUpdate().execute();
     const tools = await tx
       .selectFrom('tools')
-      .select(['name', 'digest'])
+      .select(['name', 'digest', 'risk'])
       .where('tool_server_id', '=', server.id)
       .execute();
     if (!isAsShown(tools, input.digests)) {
@@ -58,14 +59,16 @@ export async function acceptToolServer(store: Store, input: AcceptToolServer): P
       .executeTakeFirst();
     if (row === undefined)
       return refused(refusal('conflict', 'Somebody else decided this registration. Nothing was changed.'));
-    for (const { name } of tools) {
-      const risk = Object.hasOwn(input.risks, name) ? input.risks[name] : undefined;
+    for (const { name, digest, risk: proposed } of tools) {
+      const risk = Object.hasOwn(input.risks, name) ? input.risks[name]! : proposed;
       await tx
         .updateTable('tools')
-        .set({ state: 'accepted', ...(risk === undefined ? {} : { risk }), updated_at: new Date() })
+        .set({ state: 'accepted', risk, updated_at: new Date() })
         .where('tool_server_id', '=', server.id)
         .where('name', '=', name)
         .execute();
+      const tool = { toolServerId: server.id, name, digest, risk, riskBefore: null, by: input.by };
+      await recordAcceptedTool(store, tx, afterCommit, tool);
     }
     await append(store, tx, afterCommit, {
       kind: 'tool_server.accepted',

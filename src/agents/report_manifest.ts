@@ -1,13 +1,14 @@
 import { append } from '../events/append.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Store, Tx } from '../store/store.ts';
+import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { CHANNELS } from '../store/wake.ts';
 import type { RiskClass } from '../wire/manifest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { TOOLS_PER_SERVER_MAX } from './limits.ts';
 import { type ListedTool, readManifest } from './manifest.ts';
+import { recordAcceptedTool } from './record_accepted_tool.ts';
 import type { Tool, ToolServer } from './tool_servers.ts';
 
 /**
@@ -127,17 +128,19 @@ async function proposeChange(tx: Tx, serverId: string, tool: ListedTool): Promis
   return 1;
 }
 
+interface AcceptToolChanges {
+  readonly toolServerId: string;
+  readonly by: string;
+  readonly tools: readonly string[];
+  readonly risks: Readonly<Record<string, RiskClass>>;
+  /** The digests the person saw, by tool name: a tool that changed again meanwhile is not accepted. */
+  readonly digests: Readonly<Record<string, string>>;
+}
+
 /** The owner, or an administrator, accepts waiting tools as they are now reported. */
 export async function acceptToolChanges(
   store: Store,
-  input: {
-    readonly toolServerId: string;
-    readonly by: string;
-    readonly tools: readonly string[];
-    readonly risks: Readonly<Record<string, RiskClass>>;
-    /** The digests the person saw, by tool name: a tool that changed again meanwhile is not accepted. */
-    readonly digests: Readonly<Record<string, string>>;
-  },
+  input: AcceptToolChanges,
 ): Promise<Result<{ accepted: number }, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
     const allowed = await tx
@@ -155,35 +158,7 @@ export async function acceptToolChanges(
         refusal('not_allowed', 'Only the owner of the tool server or an administrator can accept its tools.'),
       );
     }
-    for (const name of input.tools) {
-      const row = await tx
-        .selectFrom('tools')
-        .selectAll()
-        .where('tool_server_id', '=', input.toolServerId)
-        .where('name', '=', name)
-        .forUpdate()
-        .executeTakeFirst();
-      const digest = row?.proposed_digest ?? row?.digest;
-      if (row === undefined || digest !== input.digests[name]) {
-        throw new StaleToolError(name);
-      }
-      const risk = Object.hasOwn(input.risks, name) ? input.risks[name]! : row.risk;
-      await tx
-        .updateTable('tools')
-        .set({
-          state: 'accepted',
-          definition: JSON.stringify(row.proposed_definition ?? row.definition),
-          digest,
-          risk,
-          proposed_definition: null,
-          proposed_digest: null,
-          proposed_risk: null,
-          updated_at: new Date(),
-        })
-        .where('tool_server_id', '=', input.toolServerId)
-        .where('name', '=', name)
-        .execute();
-    }
+    for (const name of input.tools) await acceptWaiting(store, tx, afterCommit, input, name);
     await append(store, tx, afterCommit, {
       kind: 'tool_server.tools_accepted',
       ids: { tool_server: input.toolServerId, person: input.by, tools: input.tools.length },
@@ -196,6 +171,47 @@ export async function acceptToolChanges(
       refusal('page_outdated', `The tool "${error.tool}" changed again since the page was shown. Nothing was changed.`),
     );
   });
+}
+
+async function acceptWaiting(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  input: AcceptToolChanges,
+  name: string,
+): Promise<void> {
+  const row = await tx
+    .selectFrom('tools')
+    .selectAll()
+    .where('tool_server_id', '=', input.toolServerId)
+    .where('name', '=', name)
+    .forUpdate()
+    .executeTakeFirst();
+  const digest = row?.proposed_digest ?? row?.digest;
+  // Of a tool that does not wait, only the class would change, on a page that shows no such choice.
+  const isWaiting = row?.state !== 'accepted' || row.proposed_digest !== null;
+  if (row === undefined || digest === undefined || digest !== input.digests[name] || !isWaiting) {
+    throw new StaleToolError(name);
+  }
+  const risk = Object.hasOwn(input.risks, name) ? input.risks[name]! : row.risk;
+  const riskBefore = row.state === 'accepted' ? row.risk : null;
+  const tool = { toolServerId: input.toolServerId, name, digest, risk, riskBefore, by: input.by };
+  await recordAcceptedTool(store, tx, afterCommit, tool);
+  await tx
+    .updateTable('tools')
+    .set({
+      state: 'accepted',
+      definition: JSON.stringify(row.proposed_definition ?? row.definition),
+      digest,
+      risk,
+      proposed_definition: null,
+      proposed_digest: null,
+      proposed_risk: null,
+      updated_at: new Date(),
+    })
+    .where('tool_server_id', '=', input.toolServerId)
+    .where('name', '=', name)
+    .execute();
 }
 
 /** Rolls the transaction back: all tools of one acceptance are accepted together or none. */

@@ -28,6 +28,7 @@ export const EVENT_KINDS = {
   'tool_server.rejected': 'A tool server was rejected',
   'tool_server.suspended': 'A tool server was suspended',
   'tool_server.tools_changed': 'Tools of a tool server differ from what was accepted',
+  'tool.accepted': 'A tool was accepted as of a class of risk',
   'tool_server.tools_accepted': 'Changed tools of a tool server were accepted',
   // Tasks and tokens
   'consent.given': 'A person let an agent work for them',

@@ -36,7 +36,8 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
   if (!call.ok) return deny(chain.value, call.refusal);
   const policy = await book.compiledFor(store, server);
   const decision = decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals: [] });
-  const risk = policy.ok ? policy.value.pins.get(input.action.name)?.risk : undefined;
+  const isTool = call.value.action.method === 'tools/call';
+  const risk = policy.ok && isTool ? policy.value.pins.get(input.action.name)?.risk : undefined;
   switch (decision.kind) {
     case 'permit':
       await recordCall(store, 'call.permitted', server, chain.value, call.value, {
