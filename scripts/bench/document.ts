@@ -1,4 +1,4 @@
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { CLICKS, FIRST_STARTS, LATER_STARTS, MANY_CONNECTIONS, ROUNDS } from './limits.ts';
 
 /** The page that keeps the last table, with what it measures and how to read it. */
@@ -7,7 +7,8 @@ export function documentOf(table: string, now: Date): string {
   return `# Benchmarks
 
 Written by \`npm run bench\` on ${now.toISOString().slice(0, 10)}, ${machine}, everything on loopback. Compare ratios, which come from one run;
-absolute figures depend on the machine and on what else it does.
+absolute figures depend on the machine and on what else it does: its load average was ${loadavg()[1]?.toFixed(1)} at the end, and a benchmark
+alone on two cores makes about 2.
 
 ${table}
 
