@@ -54,7 +54,9 @@ async function createIfMissing(path: string): Promise<void> {
 function decode(text: string, place: string): Buffer {
   const key = Buffer.from(text.trim(), 'base64');
   if (key.length !== ROOT_KEY_BYTES) {
-    throw new RootKeyError(`The root key in ${place} must be ${ROOT_KEY_BYTES} bytes in base64. Make one: openssl rand -base64 32`);
+    throw new RootKeyError(
+      `The root key in ${place} must be ${ROOT_KEY_BYTES} bytes in base64. Make one: openssl rand -base64 32`,
+    );
   }
   return key;
 }
