@@ -7,8 +7,8 @@ export function documentOf(table: string, now: Date): string {
   return `# Benchmarks
 
 Written by \`npm run bench\` on ${now.toISOString().slice(0, 10)}, ${machine}, everything on loopback. Compare ratios, which come from one run;
-absolute figures depend on the machine and on what else it does: its load average was ${loadavg()[1]?.toFixed(1)} at the end, and a benchmark
-alone on two cores makes about 2.
+absolute figures depend on the machine and on what else it does: its load average was ${loadavg()[1]?.toFixed(1)} when it
+ended (more than the number of cores means that processes waited for each other, and ratios are off as well).
 
 ${table}
 
@@ -33,7 +33,7 @@ Every system is a process of its own, and so is the load generator; nothing is p
 in ${ROUNDS} rounds, first with one connection, then with ${MANY_CONNECTIONS}, the order turned round every second time. Each figure is the
 median over the rounds; each ratio is the median of the ratios within a round. Quotas on step-ups are raised by
 configuration. "CPU ms" is the CPU time per request, with ${MANY_CONNECTIONS} connections, of all processes that serve it: server and
-PostgreSQL, guard or gateway, tool server. It suffers least from other work on the machine.
+PostgreSQL, guard or gateway, tool server. Other work on the machine raises it as well, but less than the times.
 
 ## What it means
 
