@@ -31,6 +31,8 @@ import {
 import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
+import { WAITS_PER_TOOL_SERVER_MAX } from './limits.ts';
+import { Places } from './places.ts';
 
 export interface GuardApi {
   readonly store: Store;
@@ -40,6 +42,7 @@ export interface GuardApi {
 
 /** Every route acts for the guard's own tool server only, found by the client its token was issued to (design §3). */
 export function addGuardRoutes(router: Router, api: GuardApi): void {
+  const waits = new Places(WAITS_PER_TOOL_SERVER_MAX);
   const guarded =
     (handle: (ctx: Context, server: ToolServer) => Promise<Refusal | undefined>) => async (ctx: Context) => {
       const server = await authenticateGuard(ctx, api);
@@ -58,7 +61,7 @@ export function addGuardRoutes(router: Router, api: GuardApi): void {
   );
   router.get(
     GUARD_API.wait(':id').replace('%3A', ':'),
-    guarded((ctx, server) => wait(ctx, server, api)),
+    guarded((ctx, server) => wait(ctx, server, api, waits)),
   );
   router.post(
     GUARD_API.withdraw(':id').replace('%3A', ':'),
@@ -154,10 +157,19 @@ async function guardKeys(store: Store, clientId: string): Promise<JWK[]> {
   return (client.metadata.jwks as unknown as { keys: JWK[] }).keys;
 }
 
-async function wait(ctx: Context, server: ToolServer, { store }: GuardApi): Promise<Refusal | undefined> {
+async function wait(
+  ctx: Context,
+  server: ToolServer,
+  { store }: GuardApi,
+  waits: Places,
+): Promise<Refusal | undefined> {
   const seconds = Number(ctx.query.seconds ?? '0');
   if (!(seconds >= 0 && seconds <= WAIT_SECONDS_MAX)) {
     return refusal('request_invalid', `"seconds" must be 0 to ${WAIT_SECONDS_MAX}.`);
+  }
+  if (!waits.take(server.id)) {
+    const words = `${WAITS_PER_TOOL_SERVER_MAX} requests of this guard wait already.`;
+    return refusal('rate_limited', words, { retry_after_seconds: WAIT_SECONDS_MAX });
   }
   const gone = new AbortController();
   ctx.req.once('close', () => gone.abort());
@@ -166,7 +178,7 @@ async function wait(ctx: Context, server: ToolServer, { store }: GuardApi): Prom
     toolServerId: server.id,
     timeoutMs: seconds * 1000,
     signal: gone.signal,
-  });
+  }).finally(() => waits.leave(server.id));
   if (!status.ok) return status.refusal;
   answer(ctx, { ...status.value });
   return undefined;
