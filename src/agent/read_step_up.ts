@@ -54,7 +54,8 @@ export function readStepUp(result: unknown): GuardVerdict | null {
   if (replayed.success) {
     return { kind: 'replayed', redeemedAt: new Date(replayed.data.redeemed_at), outcome: replayed.data.outcome };
   }
-  const refused = refusalSchema.safeParse(meta[REFUSAL_META]);
+  // A call that was refused before anything was decided about it carries the refusal itself as the error's data.
+  const refused = refusalSchema.safeParse(meta[REFUSAL_META] ?? meta);
   if (!refused.success) return null;
   const { error, error_description: message, next, detail } = refused.data;
   return { kind: 'refused', code: error, message, next, detail: detail ?? {} };

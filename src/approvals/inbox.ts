@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { loadVoter } from './chain.ts';
 import { INBOX_MAX } from './limits.ts';
+import { openAction } from './sealed_action.ts';
 
 /** What a person may decide or has a part in, newest first; undecided ones only if `open`. */
 export async function listStepUps(
@@ -21,6 +22,7 @@ export async function listStepUps(
       .innerJoin('tasks as t', 't.id', 's.task_id')
       .innerJoin('tool_servers as v', 'v.id', 's.tool_server_id')
       .select(['s.id', 's.state', 's.requester_id', 's.requirements', 's.tool_name', 's.created_at', 's.expires_at'])
+      .select(['s.action_sealed', 's.data_key_wrapped'])
       .select(['r.display_name', 'a.name as agent_name', 'a.owner_id', 't.purpose', 'v.name as server_name'])
       .select(['v.owner_id as server_owner_id'])
       .where('s.state', input.open ? '=' : '!=', input.open ? 'open' : 'registered')
@@ -42,6 +44,7 @@ export async function listStepUps(
       if ((!mayVote && !isParty) || (input.open && isPast)) continue;
       summaries.push({
         id: row.id,
+        arguments: openAction(store, row)?.arguments ?? null,
         state: isPast ? 'expired' : row.state,
         agentName: row.agent_name,
         requesterName: row.display_name,

@@ -6,6 +6,8 @@ import { stepUpIds } from '../wire/scopes.ts';
 
 /** After this the challenge counts as failed: the client did not come back to `/authorize` with the scope. */
 const CHALLENGE_OUTSTANDING_MS = 120_000;
+/** A client that did not follow a challenge is challenged again after this: it may have been updated, or its user distracted. */
+const FAILED_LANE_SECONDS = 86_400;
 
 export interface ScopeStepUp {
   readonly stepUpId: string;
@@ -56,27 +58,36 @@ export async function reserveScopeChallenge(
     .selectFrom('client_lanes')
     .select('scope_lane')
     .where('client_id', '=', input.clientId)
+    .where('person_id', '=', input.personId)
+    .where(
+      sql<boolean>`(scope_lane = 'works' or updated_at > clock_timestamp() - make_interval(secs => ${FAILED_LANE_SECONDS}))`,
+    )
     .executeTakeFirst();
   if (lane?.scope_lane === 'fails') return false;
   const key = outstandingKey(input.clientId, input.personId);
   const isReserved = await store.ephemeral.putIfAbsent(key, input.stepUpId, CHALLENGE_OUTSTANDING_MS);
   if (isReserved || lane?.scope_lane === 'works') return isReserved;
   // A client that was challenged and called again without coming to /authorize does not follow challenges.
-  if ((await store.ephemeral.get(key)) === input.stepUpId) await recordScopeLane(store, input.clientId, 'fails');
+  if ((await store.ephemeral.get(key)) === input.stepUpId)
+    await recordScopeLane(store, input.clientId, 'fails', input.personId);
   return false;
 }
 
-/** Records what this client did with a challenge; `works` also ends the trip, so that the next one may start. */
+/** Records what this client did with a challenge in this person's hands; `works` also ends the trip, so that the next may start. */
 export async function recordScopeLane(
   store: Store,
   clientId: string,
   lane: 'works' | 'fails',
-  personId?: string,
+  personId: string,
 ): Promise<void> {
   await store.db
     .insertInto('client_lanes')
-    .values({ client_id: clientId, scope_lane: lane })
-    .onConflict((conflict) => conflict.column('client_id').doUpdateSet({ scope_lane: lane, updated_at: new Date() }))
+    .values({ client_id: clientId, person_id: personId, scope_lane: lane })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['client_id', 'person_id'])
+        .doUpdateSet({ scope_lane: lane, updated_at: sql<Date>`clock_timestamp()` }),
+    )
     .execute();
-  if (personId !== undefined) await store.ephemeral.delete(outstandingKey(clientId, personId));
+  if (lane === 'works') await store.ephemeral.delete(outstandingKey(clientId, personId));
 }

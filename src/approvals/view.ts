@@ -6,7 +6,7 @@ import { accepted, type Result, refused } from '../kernel/result.ts';
 import { type Chain, mayVoteFor, needsPasskey, type Voter } from '../model/eligibility.ts';
 import type { Requirements } from '../model/requirements.ts';
 import type { DecisionView, StepUpView } from '../model/step_up_view.ts';
-import { toolDescription, toolTitle } from '../model/tool_definition.ts';
+import { argumentNames, toolDescription, toolTitle } from '../model/tool_definition.ts';
 import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
@@ -141,6 +141,7 @@ async function loadNames(tx: Store['db'], row: StepUpRow) {
       risk: row.risk,
       title: toolTitle(definition),
       description: toolDescription(definition),
+      argumentNames: argumentNames(definition),
     },
   };
 }

@@ -22,13 +22,20 @@ export interface CallRows {
   readonly all: readonly ArgumentRow[];
 }
 
-export function callRows(view: Pick<StepUpView, 'arguments' | 'inputResponses' | 'facts'>): CallRows {
+export function callRows(view: Pick<StepUpView, 'arguments' | 'inputResponses' | 'facts' | 'tool'>): CallRows {
   const parts = {
-    arguments: argumentRows(view.arguments ?? {}),
+    arguments: argumentRows(inOrder(view.arguments ?? {}, view.tool.argumentNames)),
     answers: view.inputResponses === null ? [] : argumentRows({ answers: view.inputResponses }),
     facts: argumentRows(view.facts),
   };
   return { ...parts, all: [...parts.arguments, ...parts.answers, ...parts.facts] };
+}
+
+/** The canonical bytes are sorted by name; people read `path` before `content`. */
+function inOrder(value: JsonObject, names: readonly string[]): JsonObject {
+  const known = names.filter((name) => Object.hasOwn(value, name));
+  const rest = Object.keys(value).filter((name) => !known.includes(name));
+  return Object.fromEntries([...known, ...rest].map((name) => [name, value[name]]));
 }
 
 const PLAIN_NAME = /^[A-Za-z_][\w-]*$/;

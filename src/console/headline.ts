@@ -43,8 +43,8 @@ const TELLING = [
 ];
 
 /** One short text argument that says what the call is about. It is shown again, whole, with all the others. */
-function targetOf(view: StepUpView): { name: Html; text: string } | null {
-  const short = Object.entries(view.arguments ?? {}).filter(
+export function targetOf(call: Pick<StepUpView, 'arguments'>): { name: Html; text: string } | null {
+  const short = Object.entries(call.arguments ?? {}).filter(
     (entry): entry is [string, string] =>
       typeof entry[1] === 'string' &&
       entry[1] !== '' &&

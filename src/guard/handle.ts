@@ -123,7 +123,10 @@ async function treat(handling: Handling, call: GuardedCall, treatment: Treatment
     return refuseRequest(
       context,
       call,
-      refusal('tool_server_inactive', 'This tool server is not registered yet: an administrator has to accept it.'),
+      refusal(
+        'tool_server_inactive',
+        "This tool server is not accepted: an administrator accepts it on the console, or the guard's log says what is wrong.",
+      ),
     );
   }
   if (treatment === 'filter_tools') return answerToolList(context, call);

@@ -49,6 +49,8 @@ export interface StepUpView {
     readonly risk: string;
     readonly title: string | null;
     readonly description: string;
+    /** In the order the tool's schema declares them. */
+    readonly argumentNames: readonly string[];
   };
   readonly method: string;
   /** The arguments in full; null after retention destroyed them. */
@@ -86,6 +88,8 @@ export interface StepUpView {
 
 export interface StepUpSummary {
   readonly id: string;
+  /** To tell requests apart in a list; null after retention destroyed them. */
+  readonly arguments: JsonObject | null;
   readonly state: StepUpState;
   readonly agentName: string;
   readonly requesterName: string;

@@ -11,6 +11,14 @@ export function toolTitle(definition: JsonObject): string | null {
   return null;
 }
 
+/** The argument names in the order the tool's schema declares them, which is the order its author finds readable. */
+export function argumentNames(definition: JsonObject): string[] {
+  const { inputSchema } = definition;
+  if (typeof inputSchema !== 'object' || inputSchema === null || Array.isArray(inputSchema)) return [];
+  const { properties } = inputSchema as JsonObject;
+  return typeof properties === 'object' && properties !== null ? Object.keys(properties) : [];
+}
+
 export function toolDescription(definition: JsonObject): string {
   return typeof definition.description === 'string' ? definition.description : '';
 }

@@ -87,7 +87,7 @@ describe.each(ERAS)('%s', (kind) => {
     await page.waitForURL(new RegExp(`/step-ups/${stepUpId}`));
     expect(await page.locator('.arguments').textContent()).toContain(args.path);
     await page.getByRole('button', { name: 'Approve once' }).click();
-    await page.getByRole('link', { name: /^Continue to / }).click();
+    await page.getByRole('link', { name: /^Go back to / }).click();
     await page.getByRole('button', { name: /^Continue to / }).click();
     await page.getByRole('heading', { name: 'Back in the program' }).waitFor();
     expect(await world.textOf(name)).toBeNull();
@@ -111,7 +111,7 @@ describe.each(ERAS)('%s', (kind) => {
     await page.goto(lastOpened(connection.provider).href);
     await page.getByLabel('In your own words').fill('Use the other folder.');
     await page.getByRole('button', { name: 'Deny this call' }).click();
-    await page.getByRole('link', { name: /^Continue to / }).click();
+    await page.getByRole('link', { name: /^Go back to / }).click();
     await page.getByRole('button', { name: /^Continue to / }).click();
     const params = await callback.next();
     expect(params.get('error')).toBeNull();
@@ -228,7 +228,7 @@ test('v1 without a refresh token is sent to the browser like the others', async 
   expect(lastOpened(connection.provider).searchParams.get('scope')).toBe(`mcp:tools step_up:${stepUpId}`);
   await page.goto(lastOpened(connection.provider).href);
   await page.getByRole('button', { name: 'Approve once' }).click();
-  await page.getByRole('link', { name: /^Continue to / }).click();
+  await page.getByRole('link', { name: /^Go back to / }).click();
   await page.getByRole('button', { name: /^Continue to / }).click();
   await connection.finishAuth(await callback.next());
   expect(connection.provider.saved?.scope).toBe(`mcp:tools step_up:${stepUpId}`);

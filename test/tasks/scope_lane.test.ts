@@ -75,6 +75,8 @@ describe('a scope challenge', () => {
     const input = { clientId: 'c2', personId, stepUpId: 'stp_a' };
     expect(await reserveScopeChallenge(store, input)).toBe(true);
     expect(await reserveScopeChallenge(store, input)).toBe(false);
-    expect(await reserveScopeChallenge(store, { ...input, personId: 'prs_y', stepUpId: 'stp_b' })).toBe(false);
+    expect(await reserveScopeChallenge(store, { ...input, stepUpId: 'stp_b' })).toBe(false);
+    // Ids of metadata documents are shared by all installations of a client: one person's says nothing of another's.
+    expect(await reserveScopeChallenge(store, { ...input, personId: 'prs_y', stepUpId: 'stp_c' })).toBe(true);
   });
 });

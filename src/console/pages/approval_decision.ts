@@ -18,7 +18,7 @@ export const DENIAL_REASONS = [
   'This is not what I asked for.',
   'The target or the content is wrong.',
   'The arguments look suspicious.',
-  'Not now. Do not ask again in this task.',
+  'Not now.',
 ] as const;
 
 export function renderDecision(view: StepUpView, rows: readonly ArgumentRow[], forms: DecisionForms): Html {
@@ -41,6 +41,7 @@ function renderApprove(view: StepUpView, rows: readonly ArgumentRow[], forms: De
 <li>any other argument, not even one character: that asks again;</li>
 <li>anything by another agent or in another task.</li></ul>
 ${otherVotes(view)}
+${view.tier === 'critical' && html`<p>Take a moment: a critical call can be approved a few seconds after this page was shown.</p>`}
 ${
   needsPasskey && !forms.hasPasskey
     ? html`<p>Approving this needs your passkey, and you have none yet.</p><p><a class="button" href="/account?return_to=${encodeURIComponent(action)}">Add a passkey</a></p>`

@@ -62,7 +62,7 @@ function renderContinue(page: ApprovalPage): Html | null {
   if (view.state === 'open' || view.state === 'registered') {
     return view.viewer.mayDecide ? null : html`<p><a href="${page.returnTo}">Go on without waiting here</a></p>`;
   }
-  return html`<p><a class="button" href="${page.returnTo}">Continue to ${markedHtml(page.view.agent.name)}</a></p>`;
+  return html`<p><a class="button" href="${page.returnTo}">Go back to ${markedHtml(page.view.agent.name)}</a></p>`;
 }
 
 function renderChain(view: StepUpView): Html {

@@ -61,7 +61,7 @@ function renderClient(view: ConsentView): Html {
   const { client, toolServer } = view;
   return html`<dl class="facts">
 <dt>Program</dt><dd>${markedHtml(client.name)}${client.host === null ? ' (registered here)' : html`, which says it is from <strong>${markedHtml(client.host)}</strong>`}</dd>
-<dt>Answer goes to</dt><dd><strong>${markedHtml(client.redirectHost)}</strong></dd>
+<dt>Answer goes to</dt><dd><strong>${markedHtml(client.redirectHost)}</strong>${client.isLoopback && ' (this computer)'}</dd>
 <dt>Tool server</dt><dd>${markedHtml(toolServer.name)} <span class="muted">at</span> <code>${markedHtml(toolServer.resource)}</code></dd></dl>
 ${
   client.isLoopback &&

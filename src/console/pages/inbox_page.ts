@@ -1,6 +1,7 @@
 import { type Html, html } from '../../kernel/html.ts';
 import type { StepUpSummary } from '../../model/step_up_view.ts';
 import type { Page } from '../frame.ts';
+import { targetOf } from '../headline.ts';
 import { markedHtml } from '../marked_html.ts';
 import { time } from '../words.ts';
 
@@ -40,10 +41,15 @@ ${page.past.length === 0 ? html`<p class="empty">What was decided, expired or wi
 function entries(list: readonly StepUpSummary[]): Html {
   return html`<ul class="list">${list.map(
     (one) =>
-      html`<li><p><a class="title" href="/step-ups/${one.id}">${markedHtml(one.agentName)} wants to run <code>${markedHtml(one.toolName)}</code> on ${markedHtml(one.toolServerName)}</a> ${
+      html`<li><p><a class="title" href="/step-ups/${one.id}">${markedHtml(one.agentName)} wants to run <code>${markedHtml(one.toolName)}</code> on ${markedHtml(one.toolServerName)}${target(one)}</a> ${
         one.state !== 'open' && html`<span class="tag">${STATES[one.state]}</span>`
       }<br><span class="muted">For ${markedHtml(one.requesterName)}: ${markedHtml(one.purpose)}. Asked ${time(one.createdAt)}${
         one.state === 'open' && html`, open until ${time(one.expiresAt)}`
       }.</span></p></li>`,
   )}</ul>`;
+}
+
+function target(one: StepUpSummary): Html | null {
+  const found = targetOf(one);
+  return found === null ? null : html` with ${found.name} <code>${markedHtml(found.text)}</code>`;
 }

@@ -58,10 +58,14 @@ export interface OAuthClientsTable {
   created_at: Stamped;
 }
 
-/** What is known of how a client behaves when it is challenged (design §5, scope lane). */
+/**
+ * What is known of how a client in a person's hands behaves when it is challenged (design §5, scope lane). Per person,
+ * because ids of metadata documents are shared by all installations of a client.
+ */
 export interface ClientLanesTable {
   client_id: string;
-  scope_lane: 'untried' | 'works' | 'fails';
+  person_id: string;
+  scope_lane: 'works' | 'fails';
   updated_at: Stamped;
 }
 

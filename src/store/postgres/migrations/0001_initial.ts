@@ -49,9 +49,11 @@ const STATEMENTS = [
     created_at timestamptz not null default clock_timestamp()
   )`,
   `create table client_lanes (
-    client_id text primary key,
-    scope_lane text not null check (scope_lane in ('untried', 'works', 'fails')),
-    updated_at timestamptz not null default clock_timestamp()
+    client_id text not null,
+    person_id text not null,
+    scope_lane text not null check (scope_lane in ('works', 'fails')),
+    updated_at timestamptz not null default clock_timestamp(),
+    primary key (client_id, person_id)
   )`,
   `create table agents (
     id text primary key,
@@ -85,10 +87,10 @@ const STATEMENTS = [
     tool_server_id text not null references tool_servers (id),
     name text not null,
     state text not null check (state in ('accepted', 'proposed', 'removed')),
-    definition jsonb not null,
+    definition json not null,
     digest text not null,
     risk text not null check (risk in ('read', 'write', 'critical')),
-    proposed_definition jsonb,
+    proposed_definition json,
     proposed_digest text,
     proposed_risk text check (proposed_risk in ('read', 'write', 'critical')),
     updated_at timestamptz not null default clock_timestamp(),
