@@ -103,7 +103,13 @@ export function decideOnCall(
       owner: { ...chain.owner, groups: [] },
     },
     requester: { ...chain.requester, groups: [] },
-    task: { id: chain.task.id, purpose_code: chain.task.purpose_code, tools, depth: chain.task.depth },
+    task: {
+      id: chain.task.id,
+      // A service agent picks its code itself, and nothing is decided from what an agent says (invariant 9).
+      purpose_code: chain.agent.kind === 'service' ? '' : chain.task.purpose_code,
+      tools,
+      depth: chain.task.depth,
+    },
     approvals: input.approvals,
     amr: chain.amr,
   });

@@ -14,7 +14,7 @@ export interface StartTask {
   readonly clientId: string;
   /** Free text for people; policy never sees it. */
   readonly purpose: string;
-  /** One an administrator defined; what policy sees. */
+  /** One an administrator defined; policy sees it if a person picked it. */
   readonly purposeCode: string;
   readonly tools: ToolSelection;
   readonly seconds: number;

@@ -20,7 +20,7 @@ let scene: Scenario;
 beforeAll(async () => {
   database = await createTestDatabase();
   store = createTestStore(database);
-  const policies = await makeScratchDirectory();
+  const policies = await makeScratchDirectory('policies');
   await writeFile(join(policies, 'billing.cedar'), BILLING_ONLY);
   scene = await Scenario.create(store, policies);
   await database.db.updateTable('tasks').set({ purpose_code: 'billing' }).execute();
