@@ -50,8 +50,16 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
         code: decision.code,
       });
       return deny(chain.value, refusal(decision.code, decision.message));
-    case 'step_up':
-      return gate(store, input, { chain: chain.value, call: call.value, decision, risk: risk ?? 'read' });
+    case 'step_up': {
+      const answer = await gate(store, input, { chain: chain.value, call: call.value, decision, risk: risk ?? 'read' });
+      if (answer.decision === 'deny') {
+        await recordCall(store, 'call.denied', server, chain.value, call.value, {
+          policy_version: decision.policy_version,
+          code: answer.refusal.error,
+        });
+      }
+      return answer;
+    }
   }
 }
 

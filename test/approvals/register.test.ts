@@ -81,6 +81,8 @@ it('T41: after five denials an agent asks nobody for a while, whatever it change
     refusal: { error: 'denied_recently', detail: { retry_after_seconds: 300 } },
   });
   expect(await count()).toHaveLength(before.length);
+  const audited = await scene.events('call.denied');
+  expect(audited.at(-1)?.ids).toMatchObject({ agent: scene.claims.client_id, code: 'denied_recently' });
 });
 
 it('counts what the client answered to a tool as what a person would have to read', async () => {
