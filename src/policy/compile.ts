@@ -1,10 +1,11 @@
+import { jsonPointer } from '../kernel/json_pointer.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { CompiledPolicy } from './compiled_policy.ts';
 import { type EvaluableSets, PolicyEngine } from './engine.ts';
 import { combineReads } from './expression.ts';
 import { cedarProblem, type LoadedPolicy, type PolicySet } from './policy_set.ts';
 import type { PolicyProblem } from './problem.ts';
-import { generateSchema, type ServerManifest } from './schema.ts';
+import { generateSchema, type OpaqueArgument, type ServerManifest } from './schema.ts';
 import { smokeTest } from './smoke_test.ts';
 
 /**
@@ -27,6 +28,8 @@ export function compilePolicy(
   const trialEngine = new PolicyEngine();
   const checked = validate(trialEngine, policies, sets);
   if (!checked.ok) return checked;
+  const blind = policies.flatMap((policy) => unseenArguments(policy, opaque));
+  if (blind.length > 0) return refused(blind);
   const compiled: CompiledPolicy = {
     version: set.version,
     server: server.name,
@@ -62,6 +65,27 @@ function validate(
     cedarProblem(byId.get(policyId)!.source, error, policyId);
   if (answer.validationErrors.length > 0) return refused(answer.validationErrors.map(problem));
   return accepted(answer.validationWarnings.map(problem));
+}
+
+/**
+ * A condition on an argument that has no Cedar type is never true, so that a forbid or a gate would be silently lifted,
+ * for every tool of the server, by one more tool that declares the same name with another type.
+ */
+function unseenArguments({ id, source, reads }: LoadedPolicy, opaque: readonly OpaqueArgument[]): PolicyProblem[] {
+  const names = reads.input;
+  if (names === 'all') return [];
+  const unseen = new Map(opaque.map((argument) => [argument.pointer, argument]));
+  return [...names].flatMap((name) => {
+    const found = unseen.get(jsonPointer([name]));
+    if (found === undefined) return [];
+    return {
+      path: source.path,
+      line: source.line,
+      policy_id: id,
+      message: `It asks for the argument "${name}", which policies of this server cannot see: in the tool "${found.tool}", ${found.why}.`,
+      instead: 'Let the scope of the policy leave this server out, or decide by the tool instead of its argument.',
+    };
+  });
 }
 
 /** A misspelt tool in a gate would leave the real one ungated. */
