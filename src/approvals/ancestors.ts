@@ -6,7 +6,8 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 /**
  * Locks everything a step-up descends from FOR SHARE, always in this order: people, agent, task, delegation, tool
  * server (design §4). A revocation takes FOR UPDATE on one of them, so it commits wholly before or wholly after.
- * Deadlines are compared with the database's clock after the locks were granted. `voterId` decides in this transaction.
+ * The end of the task is compared before its lock is waited for; step-ups and grants end with their task at the latest, and
+ * theirs is compared after. `voterId` decides in this transaction.
  */
 export async function lockAncestors(tx: Tx, stepUpId: string, voterId: string): Promise<Result<true, Refusal>> {
   const ids = await tx

@@ -52,12 +52,11 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
     const row = await tx
       .selectFrom('step_ups')
       .selectAll()
-      .select(sql<boolean>`expires_at > clock_timestamp()`.as('is_running'))
       .where('id', '=', input.stepUpId)
       .forUpdate()
       .executeTakeFirst();
     if (row === undefined) return refused(refusal('not_found', 'There is no such request.'));
-    const undecided = await checkUndecided(tx, row, row.is_running);
+    const undecided = await checkUndecided(tx, row, await isStillRunning(tx, row.id));
     if (!undecided.ok) return undecided;
     if (token.kind === 'outdated') {
       return refused(refusal('page_outdated', 'The page you decided on is not the current one.'));
@@ -68,6 +67,16 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
     if (!allowed.ok) return allowed;
     return castVote(store, tx, afterCommit, { row, requirements, input, reason, viewDigest: shown.value.viewDigest });
   });
+}
+
+/** A statement of its own: beside the lock, the clock would be read before the wait for the lock. */
+async function isStillRunning(tx: Tx, stepUpId: string): Promise<boolean> {
+  const { is_running } = await tx
+    .selectFrom('step_ups')
+    .select(sql<boolean>`expires_at > clock_timestamp()`.as('is_running'))
+    .where('id', '=', stepUpId)
+    .executeTakeFirstOrThrow();
+  return is_running;
 }
 
 async function checkUndecided(tx: Tx, row: StepUpRow, isRunning: boolean): Promise<Result<true, Refusal>> {
