@@ -37,7 +37,9 @@ export interface Redeem {
 export async function redeem(store: Store, book: PolicyBook, input: Redeem): Promise<Result<RedeemAnswer, Refusal>> {
   const { server } = input;
   const chain = await loadCallChain(store, input.claims);
-  if (!chain.ok) return chain;
+  if (!chain.ok) {
+    return transact(store, (tx, afterCommit) => recordRefusal(store, tx, afterCommit, input, chain.refusal));
+  }
   const call = describeCall(store, server, chain.value, input.action);
   if (!call.ok) return call;
   const policy = await book.compiledFor(store, server);
@@ -54,7 +56,7 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
       tool_server_id: server.id,
     };
     const alive = await lockChain(tx, ids, await findVoters(tx, call.value.bindingDigest));
-    if (!alive.ok) return alive;
+    if (!alive.ok) return recordRefusal(store, tx, afterCommit, input, alive.refusal);
     const grant = await lockGrant(tx, call.value.bindingDigest);
     // A racing request of the same attempt may have committed while this one waited for the lock.
     const raced = await findAttempt(tx, input, call.value.bindingDigest);
