@@ -168,13 +168,17 @@ describe('invariant 9: what an agent says is shown as untrusted, escaped and bou
       ...{ tools: { [scene.server.id]: ['read_file'] }, seconds: 600, oauthGrantId: null },
     });
     expect(started).toMatchObject({ ok: false, refusal: { code: 'request_invalid' } });
-    await scene.freeNames();
-    const folder = await makeScratchDirectory('policies');
-    const asking = '@id("a") permit (principal, action, resource) when { context.task.purpose == "x" };';
-    await writeFile(join(folder, 'test.cedar'), asking);
-    const made = await Scenario.create(store, folder);
-    scene = made;
-    expect(await made.evaluate('read_file', { path: 'a' })).toMatchObject({ decision: 'deny' });
+    const asking = async (condition: string) => {
+      await scene.freeNames();
+      const folder = await makeScratchDirectory('policies');
+      const head = '@id("a") permit (principal, action == Action::"call", resource)';
+      await writeFile(join(folder, 'test.cedar'), `${head} when { ${condition} };`);
+      scene = await Scenario.create(store, folder);
+      return scene.evaluate('read_file', { path: 'a' });
+    };
+    expect(await asking('context.task.purpose_code == ""')).toMatchObject({ decision: 'permit' });
+    const byPurpose = await asking('context.task.purpose == "Tidy up the notes"');
+    expect(byPurpose).toMatchObject({ decision: 'deny', refusal: { error: 'policy_unavailable' } });
   });
 });
 
