@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts';
 import { verifyAccessToken } from '../tasks/access_token.ts';
 import { verifyDpopProof } from '../wire/dpop_rfc9449.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { DPOP_REPLAY_MS, VERIFIED_TOKENS_MAX } from './limits.ts';
+import { DPOP_PROOF_SECONDS_MAX, DPOP_REPLAY_MS, VERIFIED_TOKENS_MAX } from './limits.ts';
 
 /** Verifies our own access tokens, each once: the verdict is remembered by the token's hash until it expires. */
 export class TokenVerifier {
@@ -83,6 +83,10 @@ export class TokenVerifier {
     });
     if (!proof.ok) return proof;
     const { ephemeral } = this.#store;
+    if (proof.value.iat < Date.now() / 1000 - DPOP_PROOF_SECONDS_MAX) {
+      const words = `The DPoP proof is older than ${DPOP_PROOF_SECONDS_MAX} s. Check the clock and make a new one.`;
+      return refused(refusal('dpop_proof_invalid', words));
+    }
     // A proof older than the replay memory may have been used before it was lost.
     if ((proof.value.iat + 1) * 1000 < ephemeral.remembersSince.getTime()) {
       return refused(refusal('dpop_proof_invalid', 'The DPoP proof is older than this server. Make a new one.'));

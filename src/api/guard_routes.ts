@@ -29,6 +29,7 @@ import {
   visibleToolsRequestSchema,
 } from '../wire/guard_api.ts';
 import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
+import { BASE_SCOPE } from '../wire/scopes.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
 import { WAITS_PER_TOOL_SERVER_MAX } from './limits.ts';
@@ -111,6 +112,10 @@ async function readCaller(
   if (!claims.ok) return claims;
   if (claims.value.cnf !== undefined && claims.value.cnf.jkt !== caller.dpop_jkt) {
     return refused(refusal('dpop_proof_invalid', 'The token is bound to a key, and its proof was not shown.'));
+  }
+  // A refresh may narrow the scope (RFC 6749 §6); a token without the base scope is for no tool.
+  if (!claims.value.scope.split(' ').includes(BASE_SCOPE)) {
+    return refused(refusal('token_invalid', `The access token lacks the scope "${BASE_SCOPE}".`));
   }
   return claims;
 }

@@ -1,6 +1,10 @@
 export const BODY_BYTES_MAX = 2_097_152;
-/** DPoP proofs are remembered this long; older ones are refused by their `iat` (RFC 9449 §11.1). */
-export const DPOP_REPLAY_MS = 310_000;
+/**
+ * How old a DPoP proof may be here: a guard makes one per request, so a minute is a slow clock, not a slow network. Used
+ * ones are remembered a little longer than that (RFC 9449 §11.1); longer would only fill the memory of marks.
+ */
+export const DPOP_PROOF_SECONDS_MAX = 60;
+export const DPOP_REPLAY_MS = 70_000;
 /** Verified caller tokens, so that each is verified once and not with every call. */
 export const VERIFIED_TOKENS_MAX = 10_000;
 /** Of all callers together: a guard that waits asks again every few seconds, and as many may wait as there are places. */
