@@ -6,7 +6,7 @@ import { combineReads } from './expression.ts';
 import { cedarProblem, type LoadedPolicy, type PolicySet } from './policy_set.ts';
 import type { PolicyProblem } from './problem.ts';
 import { generateSchema, type OpaqueArgument, type ServerManifest } from './schema.ts';
-import { smokeTest } from './smoke_test.ts';
+import { smokeTest } from './smoke_evaluation.ts';
 
 /**
  * Checks a set against the tools of one server, strictly, and tries it out in an instance that is then thrown away.
