@@ -12,3 +12,6 @@ export const MIGRATION_LOCK_TIMEOUT_MS = 60_000;
 export const REVOKED_GRANT_SECONDS = 2 * 86_400;
 /** Rows of a kind that one round of pruning deletes. */
 export const PRUNE_ROWS_MAX = 1_000;
+/** Prepared statements a connection keeps, and the longest it prepares: all of ours are below both. */
+export const PREPARED_STATEMENTS_MAX = 300;
+export const PREPARED_TEXT_CHARACTERS_MAX = 4_000;

@@ -8,6 +8,7 @@ import {
   POOL_WAIT_TIMEOUT_MS,
   STATEMENT_TIMEOUT_MS,
 } from './limits.ts';
+import { prepareStatements } from './prepare.ts';
 import { parserOf } from './value_parsers.ts';
 
 export interface SocketConnection {
@@ -54,6 +55,7 @@ export function openDatabase<Tables>(options: OpenDatabaseOptions): Database<Tab
   });
   // A lost connection without a listener ends the whole process. The pool listens only while a connection is idle; in the
   // middle of a transaction the next statement fails as well, and that reaches the caller.
+  pool.on('connect', prepareStatements);
   pool.on('error', (error) => options.log.warn({ error: error.message }, 'an idle database connection was lost'));
   pool.on('connect', (client) => client.on('error', () => {}));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
