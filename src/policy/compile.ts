@@ -72,17 +72,17 @@ function validate(
  * for every tool of the server, by one more tool that declares the same name with another type.
  */
 function unseenArguments({ id, source, reads }: LoadedPolicy, opaque: readonly OpaqueArgument[]): PolicyProblem[] {
-  const names = reads.input;
-  if (names === 'all') return [];
-  const unseen = new Map(opaque.map((argument) => [argument.pointer, argument]));
-  return [...names].flatMap((name) => {
-    const found = unseen.get(jsonPointer([name]));
+  // Where it is not clear what a policy reads, it may read any of them.
+  const names = reads.input === 'all' ? opaque.map(({ pointer }) => pointer.split('/')[1] ?? '') : [...reads.input];
+  return [...new Set(names)].flatMap((name) => {
+    const pointer = jsonPointer([name]);
+    const found = opaque.find((argument) => argument.pointer === pointer || argument.pointer.startsWith(`${pointer}/`));
     if (found === undefined) return [];
     return {
       path: source.path,
       line: source.line,
       policy_id: id,
-      message: `It asks for the argument "${name}", which policies of this server cannot see: in the tool "${found.tool}", ${found.why}.`,
+      message: `It asks for the argument "${name}", of which policies of this server cannot see ${found.pointer}: in the tool "${found.tool}", ${found.why}.`,
       instead: 'Let the scope of the policy leave this server out, or decide by the tool instead of its argument.',
     };
   });
