@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { decideByScript } from '../../examples/demo/approver.ts';
 import { sha256Base64url } from '../../src/kernel/digest.ts';
 import { newId } from '../../src/kernel/ids.ts';
+import { loadProviderKeys } from '../../src/provider/keys.ts';
 import { clientAssertion } from '../../src/wire/client_assertion_rfc7523.ts';
 import { generateDpopKey } from '../../src/wire/dpop_rfc9449.ts';
 import { GUARD_API, GUARD_API_PATH } from '../../src/wire/guard_api.ts';
@@ -310,6 +311,18 @@ describe('the caller that a guard names', () => {
       }
     },
   );
+});
+
+test('a caller whose token lacks the base scope calls no tool (a refresh may narrow the scope)', async () => {
+  const [key] = (await loadProviderKeys(world.store)).tokenKeys.keys;
+  const narrowed = await new SignJWT({ ...decodeJwt(caller), scope: 'openid' })
+    .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: key!.kid! })
+    .sign(key!);
+  const body = { ...question(), caller: { access_token: narrowed, dpop_jkt: null } };
+  const before = await snapshot(world.store);
+  const answer = await guard.send(GUARD_API.evaluate, { body });
+  expect(answer.body.refusal).toMatchObject({ error: 'token_invalid' });
+  expect(await snapshot(world.store)).toEqual(before);
 });
 
 test('a token of a guard that was revoked works no more', async () => {
