@@ -4,6 +4,8 @@ import { accepted, type Result, refused } from './kernel/result.ts';
 import { DEFAULT_RULES, type Rules } from './model/rules.ts';
 
 const seconds = z.number().int().positive();
+const hostAndPlainPort = z.string().regex(/^[^\s/]+:\d+$/, 'write it as host:port');
+const databaseUrl = z.string().regex(/^postgres(ql)?:\/\/\S+$/, 'write it as postgres://user@host:5432/database');
 const hostAndPort = z.string().regex(/^[^\s/]+:(\d+|\*)$/, 'write it as host:port, or host:* for any port');
 
 const preRegisteredClient = z.strictObject({
@@ -22,7 +24,29 @@ export const configSchema = z.strictObject({
   mode: z.enum(['standard', 'single_operator']).default('standard'),
   data_directory: z.string().min(1).default('.countersign'),
   root_key_file: z.string().min(1).nullable().default(null),
-  database: z.strictObject({ pool_max: z.number().int().min(2).max(100).default(10) }).prefault({}),
+  root_key_previous_file: z.string().min(1).nullable().default(null),
+  database: z
+    .strictObject({
+      url: databaseUrl.nullable().default(null),
+      pool_max: z.number().int().min(2).max(100).default(10),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      topology: z.enum(['none', 'single', 'sentinel', 'cluster']).default('none'),
+      nodes: z.array(hostAndPlainPort).default([]),
+      sentinel_name: z.string().min(1).nullable().default(null),
+      username: z.string().min(1).nullable().default(null),
+      password_file: z.string().min(1).nullable().default(null),
+      sentinel_password_file: z.string().min(1).nullable().default(null),
+      tls: z.boolean().default(false),
+      database: z.number().int().min(0).max(15).default(0),
+      key_prefix: z
+        .string()
+        .regex(/^[a-z0-9_-]{1,32}$/, 'use 1 to 32 of a-z, 0-9, "_" and "-"')
+        .default('countersign'),
+    })
+    .prefault({}),
   policies: z.string().min(1).default('config/policies'),
   purpose_codes: z
     .array(z.strictObject({ code: z.string().regex(/^[a-z0-9_-]{1,64}$/), label: z.string().min(1).max(100) }))
@@ -52,6 +76,35 @@ export const configSchema = z.strictObject({
       per_agent_per_minute: seconds.default(DEFAULT_RULES.stepUpsPerAgentPerMinute),
       open_per_agent: seconds.default(DEFAULT_RULES.openStepUpsPerAgent),
       critical_dwell_seconds: z.number().int().min(0).default(DEFAULT_RULES.criticalDwellSeconds),
+    })
+    .prefault({}),
+  channels: z
+    .strictObject({
+      webhook: z
+        .strictObject({
+          url: z.url().nullable().default(null),
+          secret_file: z.string().min(1).nullable().default(null),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  keys: z.strictObject({ publish_seconds: z.number().int().min(5).max(86_400).default(60) }).prefault({}),
+  retention: z
+    .strictObject({
+      audit_days: seconds.nullable().default(null),
+      step_ups_days: seconds.nullable().default(null),
+    })
+    .prefault({}),
+  overload: z
+    .strictObject({
+      requests_max: z.number().int().min(4).max(10_000).default(100),
+      connections_max: z.number().int().min(10).max(100_000).default(2_000),
+    })
+    .prefault({}),
+  drain: z
+    .strictObject({
+      announce_seconds: z.number().int().min(0).max(300).default(0),
+      seconds_max: z.number().int().min(1).max(300).default(10),
     })
     .prefault({}),
   log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),

@@ -5,7 +5,7 @@ import { devConfig } from '../../src/cli/dev.ts';
 import { createLogger } from '../../src/kernel/log.ts';
 import { createAdapterFactory } from '../../src/provider/adapter.ts';
 import { createClientSource } from '../../src/provider/clients.ts';
-import { openFoundation } from '../../src/server/foundation.ts';
+import { openFoundation } from '../../src/server/open_foundation.ts';
 import { serve } from './serve.ts';
 
 export interface BareProviderReady {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { exportLog } from '../events/export.ts';
 import { createLogger } from '../kernel/log.ts';
-import { openFoundation } from '../server/foundation.ts';
+import { openFoundation } from '../server/open_foundation.ts';
 import type { Store } from '../store/store.ts';
 import { CommandError } from './command_error.ts';
 import { devConfig } from './dev.ts';

@@ -1,10 +1,10 @@
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
-import { SchemaNewerError } from '../store/postgres/migrate.ts';
+import { SchemaNewerError, SchemaOlderError } from '../store/postgres/schema_version.ts';
 import { RootKeyError } from '../store/root_key.ts';
 
-const EXPECTED = [EmbeddedPostgresError, SchemaNewerError, RootKeyError, PolicyError, ListenError];
+const EXPECTED = [EmbeddedPostgresError, SchemaNewerError, SchemaOlderError, RootKeyError, PolicyError, ListenError];
 
 /** What to print of a failure that no command put into words itself: the message of an expected one, the whole of a bug. */
 export function explainFailure(error: unknown): string {

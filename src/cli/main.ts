@@ -45,6 +45,26 @@ program
   .action(async (options) => (await import('./dev.ts')).dev(options));
 
 program
+  .command('serve')
+  .description('run one of any number of servers on an existing PostgreSQL, and Redis')
+  .option('--config <file>', 'configuration (default: config/countersign.yaml if it is there)')
+  .option('--port <number>', 'port to listen on (default: listen.port)', port)
+  .option('--policies <folder>', 'Cedar policies (default: policies of the configuration)')
+  .option('--json', 'print one JSON line when ready, for scripts')
+  .addHelpText(
+    'after',
+    example('countersign migrate --config countersign.yaml && countersign serve --config countersign.yaml'),
+  )
+  .action(async (options) => (await import('./serve.ts')).serve(options));
+
+program
+  .command('migrate')
+  .description('bring the schema of an existing PostgreSQL to this release; servers of the release before may go on')
+  .option('--config <file>', 'configuration (default: config/countersign.yaml if it is there)')
+  .addHelpText('after', example('countersign migrate --config countersign.yaml'))
+  .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
+
+program
   .command('gateway')
   .description('guard an MCP server that nobody changed, over stdio or Streamable HTTP')
   .requiredOption('--issuer <url>', 'the Countersign server')

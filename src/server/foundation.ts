@@ -1,70 +1,39 @@
-import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { rulesOf } from '../config.ts';
 import type { Logger } from '../kernel/logger.ts';
-import { createVault } from '../kernel/vault.ts';
-import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
-import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
-import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
-import { startEmbeddedPostgres } from '../store/postgres/embedded.ts';
-import { migrate } from '../store/postgres/migrate.ts';
-import { openDatabase } from '../store/postgres/open.ts';
-import { endStalledConnections } from '../store/postgres/stall.ts';
+import type { Vault } from '../kernel/vault.ts';
+import type { ArtifactStore } from '../store/artifacts.ts';
+import type { EphemeralStore } from '../store/ephemeral.ts';
+import type { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
+import type { Database } from '../store/postgres/open.ts';
 import type { Tables } from '../store/postgres/tables.ts';
-import { loadRootKey } from '../store/root_key.ts';
 import type { Store } from '../store/store.ts';
 
-/** The stores of one process on the embedded default: real PostgreSQL beside it, the rest in memory. */
+/** The stores of one process: the truth, what may be lost, and the vault. */
 export interface Foundation {
   readonly store: Store;
+  readonly database: Database<Tables>;
   readonly artifacts: {
     readonly durable: ReturnType<typeof createPostgresArtifactStore>;
-    readonly ephemeral: ReturnType<typeof createMemoryArtifactStore>;
+    readonly ephemeral: ArtifactStore;
   };
   stop(): Promise<void>;
 }
 
-/**
- * Opens the data directory: starts PostgreSQL there (refused if another server has it), migrates, loads the root key.
- * Throws `EmbeddedPostgresError`, `RootKeyError` or `SchemaNewerError`, whose messages say what to do.
- */
-export async function openFoundation(
+export interface FoundationOptions {
+  readonly log: Logger;
+  readonly onLost: (error: Error) => void;
+}
+
+export function storeOf(
   config: Config,
-  options: { readonly log: Logger; readonly onLost: (error: Error) => void },
-): Promise<Foundation> {
-  const { log } = options;
-  const dataDirectory = resolve(config.data_directory);
-  const postgres = await startEmbeddedPostgres({ dataDirectory, log, onLost: options.onLost });
-  try {
-    const rootKey = await loadRootKey({
-      path: config.root_key_file ?? join(dataDirectory, 'root.key'),
-      mayCreate: config.root_key_file === null,
-      key: process.env.COUNTERSIGN_ROOT_KEY,
-    });
-    const database = openDatabase<Tables>({ connection: postgres.connection, poolMax: config.database.pool_max, log });
-    try {
-      await migrate(database.db);
-      // Not before: a migration may take its time.
-      endStalledConnections(database.pool);
-      const vault = createVault(rootKey);
-      const ephemeral = createMemoryEphemeralStore();
-      const store: Store = { db: database.db, ephemeral, vault, log, issuer: config.issuer, rules: rulesOf(config) };
-      const artifacts = {
-        durable: createPostgresArtifactStore({ db: database.db, vault }),
-        ephemeral: createMemoryArtifactStore(),
-      };
-      const stop = async () => {
-        await ephemeral.close();
-        await database.close();
-        await postgres.stop();
-      };
-      return { store, artifacts, stop };
-    } catch (error) {
-      await database.close();
-      throw error;
-    }
-  } catch (error) {
-    await postgres.stop();
-    throw error;
-  }
+  parts: {
+    readonly database: Database<Tables>;
+    readonly ephemeral: EphemeralStore;
+    readonly vault: Vault;
+    readonly log: Logger;
+  },
+): Store {
+  const { database, ephemeral, vault, log } = parts;
+  return { db: database.db, ephemeral, vault, log, issuer: config.issuer, rules: rulesOf(config) };
 }

@@ -6,10 +6,10 @@ import type { Logger } from '../kernel/logger.ts';
 import { createSafeFetch } from '../kernel/safe_fetch.ts';
 import { loadProviderKeys } from '../provider/keys.ts';
 import type { Store } from '../store/store.ts';
-import { openFoundation } from './foundation.ts';
 import { createHttpApp } from './http_app.ts';
 import { FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
 import { listen } from './listen.ts';
+import { openFoundation } from './open_foundation.ts';
 import { loadPolicyBook } from './policy.ts';
 import { startPruning } from './prune.ts';
 

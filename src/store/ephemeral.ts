@@ -22,7 +22,8 @@ export interface EphemeralStore {
   subscribe(channel: string, listener: (message: string) => void): Promise<Unsubscribe>;
   /**
    * The moment before which this store remembers nothing. A replay check must refuse proofs issued earlier, because
-   * their marks may have been lost (facts: Redis loses and resurrects writes; memory starts empty).
+   * their marks may have been lost (facts: Redis loses and resurrects writes; memory starts empty). It moves forward when the
+   * store finds its memory lost, also during a call: mark first, then compare with what it is after that call.
    */
   readonly remembersSince: Date;
   close(): Promise<void>;

@@ -2,25 +2,11 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { MIGRATION_LOCK_TIMEOUT_MS } from './limits.ts';
 import { migrations as ownMigrations } from './migrations/index.ts';
+import { appliedMigrations, assertNotNewer, MIGRATION_TABLE } from './schema_version.ts';
 
 // "cnts" and "migr" as numbers; several servers starting at once migrate one after the other.
 const LOCK_CLASS = 0x636e7473;
 const LOCK_OBJECT = 0x6d696772;
-const MIGRATION_TABLE = 'kysely_migration';
-
-/** The database was migrated by a newer release. Nothing was changed. */
-export class SchemaNewerError extends Error {
-  readonly unknownMigrations: readonly string[];
-
-  constructor(unknownMigrations: readonly string[]) {
-    super(
-      `The database was migrated by a newer release of Countersign (${unknownMigrations.join(', ')}). ` +
-        'Start that release or a later one; this one cannot read the data safely and has changed nothing.',
-    );
-    this.name = 'SchemaNewerError';
-    this.unknownMigrations = unknownMigrations;
-  }
-}
 
 /** Brings the schema to this release, whole or not at all, and returns the names of the migrations it applied. */
 export async function migrate<Tables>(
@@ -33,7 +19,7 @@ export async function migrate<Tables>(
     await sql.raw(`set lock_timeout = ${MIGRATION_LOCK_TIMEOUT_MS}`).execute(connection);
     await sql`select pg_advisory_lock(${LOCK_CLASS}::int, ${LOCK_OBJECT}::int)`.execute(connection);
     try {
-      await refuseNewerSchema(connection, migrations);
+      assertNotNewer(await appliedMigrations(connection), migrations);
       const migrator = new Migrator({
         db: connection,
         provider: { getMigrations: async () => ({ ...migrations }) },
@@ -49,19 +35,4 @@ export async function migrate<Tables>(
       await sql`reset lock_timeout`.execute(connection);
     }
   });
-}
-
-async function refuseNewerSchema<Tables>(
-  connection: Kysely<Tables>,
-  migrations: Readonly<Record<string, Migration>>,
-): Promise<void> {
-  const table = await sql<{ found: boolean }>`select to_regclass(${MIGRATION_TABLE}) is not null as found`.execute(
-    connection,
-  );
-  if (table.rows[0]?.found !== true) return;
-  const applied = await sql<{ name: string }>`select name from ${sql.table(MIGRATION_TABLE)} order by name`.execute(
-    connection,
-  );
-  const unknown = applied.rows.map(({ name }) => name).filter((name) => !Object.hasOwn(migrations, name));
-  if (unknown.length > 0) throw new SchemaNewerError(unknown);
 }

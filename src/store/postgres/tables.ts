@@ -260,14 +260,51 @@ export interface RevokedArtifactGrantsTable {
   revoked_at: Stamped;
 }
 
+export type KeyPurpose = 'token' | 'lease' | 'checkpoint' | 'cookie';
+
+/** A key verifies from `created_at` and signs from `activates_at` until a younger one does; then it is retired. */
 export interface KeysTable {
   kid: string;
-  purpose: 'token' | 'checkpoint' | 'cookie';
+  purpose: KeyPurpose;
   algorithm: string;
   public_jwk: Json<JsonObject>;
   private_sealed: Buffer;
-  state: 'active' | 'retired';
+  /** `retired` still verifies what it signed, until `verifies_until`; `revoked` verifies nothing from that moment. */
+  state: 'active' | 'retired' | 'revoked';
   created_at: Stamped;
+  activates_at: Stamped;
+  verifies_until: Date | null;
+}
+
+/** What PostgreSQL keeps of what may be lost, where there is no Redis (unlogged: a crash empties it). */
+export interface EphemeralEntriesTable {
+  key: string;
+  value: string;
+  expires_at: Date;
+}
+
+/** One row: where the memory of replay marks is, and since when it remembers. */
+export interface EphemeralMemoryTable {
+  only_row: Generated<boolean>;
+  place: 'redis' | 'postgres';
+  epoch: string;
+  since: Stamped;
+  /** `run_id` of every Redis primary that holds it. */
+  servers: Json<readonly string[]>;
+}
+
+/** What is to be told to somebody outside; written in the transaction that decided so. */
+export interface OutboxTable {
+  id: string;
+  channel: string;
+  kind: string;
+  subject_id: string;
+  state: Generated<'waiting' | 'sent' | 'failed' | 'dropped'>;
+  attempts: Generated<number>;
+  created_at: Stamped;
+  due_at: Stamped;
+  finished_at: Date | null;
+  last_error: string | null;
 }
 
 export interface PolicyVersionsTable {
@@ -304,6 +341,9 @@ export interface Tables {
   artifacts: ArtifactsTable;
   revoked_artifact_grants: RevokedArtifactGrantsTable;
   keys: KeysTable;
+  ephemeral_entries: EphemeralEntriesTable;
+  ephemeral_memory: EphemeralMemoryTable;
+  outbox: OutboxTable;
   policy_versions: PolicyVersionsTable;
   settings: SettingsTable;
 }

@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { migrate, SchemaNewerError } from '../../../src/store/postgres/migrate.ts';
+import { migrate } from '../../../src/store/postgres/migrate.ts';
 import { migrations } from '../../../src/store/postgres/migrations/index.ts';
+import { SchemaNewerError } from '../../../src/store/postgres/schema_version.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 let database: TestDatabase;

@@ -1,7 +1,9 @@
 import type { Migration } from 'kysely/migration';
 import * as initial from './0001_initial.ts';
+import * as manyNodes from './0002_many_nodes.ts';
 
 /** Forward only, in order of their names; one that has shipped is never edited. */
 export const migrations: Record<string, Migration> = {
   '0001_initial': initial,
+  '0002_many_nodes': manyNodes,
 };

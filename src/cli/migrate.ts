@@ -1,0 +1,25 @@
+import { createLogger } from '../kernel/log.ts';
+import { migrate } from '../store/postgres/migrate.ts';
+import { openDatabase } from '../store/postgres/open.ts';
+import { CommandError } from './command_error.ts';
+import { loadConfig } from './load_config.ts';
+
+/** Brings an existing database to this release: `countersign migrate`. */
+export async function migrateCommand(options: { readonly config?: string }): Promise<void> {
+  const config = loadConfig({ file: options.config, overrides: {} });
+  const { url } = config.database;
+  if (url === null) {
+    throw new CommandError(
+      'There is no database.url in the configuration (or COUNTERSIGN_DATABASE__URL in the environment). The embedded ' +
+        'PostgreSQL is migrated when its server starts.',
+    );
+  }
+  const log = createLogger({ level: config.log_level, name: 'countersign' });
+  const database = openDatabase({ connection: { url }, poolMax: 1, log });
+  try {
+    const applied = await migrate(database.db);
+    process.stdout.write(applied.length === 0 ? 'The schema is current.\n' : `Applied: ${applied.join(', ')}\n`);
+  } finally {
+    await database.close();
+  }
+}

@@ -1,0 +1,47 @@
+import { resolve } from 'node:path';
+import type { Config } from '../config.ts';
+import { createVault } from '../kernel/vault.ts';
+import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
+import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
+import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
+import { openDatabase } from '../store/postgres/open.ts';
+import { assertSchemaCurrent } from '../store/postgres/schema_version.ts';
+import { endStalledConnections } from '../store/postgres/stall.ts';
+import type { Tables } from '../store/postgres/tables.ts';
+import { loadRootKey } from '../store/root_key.ts';
+import { type Foundation, type FoundationOptions, storeOf } from './foundation.ts';
+
+/**
+ * Connects to a PostgreSQL that exists already and is migrated. Throws `SchemaNewerError`, `SchemaOlderError` or
+ * `RootKeyError`, whose messages say what to do.
+ */
+export async function openExistingFoundation(
+  config: Config,
+  url: string,
+  { log }: FoundationOptions,
+): Promise<Foundation> {
+  const rootKey = await loadRootKey({
+    path: resolve(config.root_key_file ?? 'root.key'),
+    mayCreate: false,
+    key: process.env.COUNTERSIGN_ROOT_KEY,
+  });
+  const database = openDatabase<Tables>({ connection: { url }, poolMax: config.database.pool_max, log });
+  try {
+    await assertSchemaCurrent(database.db);
+    endStalledConnections(database.pool);
+    const vault = createVault(rootKey);
+    const ephemeral = createMemoryEphemeralStore();
+    const artifacts = {
+      durable: createPostgresArtifactStore({ db: database.db, vault }),
+      ephemeral: createMemoryArtifactStore(),
+    };
+    const stop = async () => {
+      await ephemeral.close();
+      await database.close();
+    };
+    return { store: storeOf(config, { database, ephemeral, vault, log }), database, artifacts, stop };
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
