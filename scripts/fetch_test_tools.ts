@@ -2,21 +2,29 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-// `npm test` runs this first. The tests use a real browser and a real Redis; they fail rather than skip without them.
+// `npm test` runs this first. The tests use a real browser, a real Redis (whose `redis-server --sentinel` is the Sentinel)
+// and a real load balancer; they fail rather than skip without them.
 
 interface Tool {
   readonly programs: readonly string[];
   readonly debianPackage: string;
+  /** What Homebrew is told to install. */
+  readonly homebrew: string;
 }
 
 const TOOLS: readonly Tool[] = [
-  { programs: ['chromium', 'chromium-browser', 'google-chrome'], debianPackage: 'chromium' },
-  { programs: ['redis-server'], debianPackage: 'redis-server' },
+  {
+    programs: ['chromium', 'chromium-browser', 'google-chrome'],
+    debianPackage: 'chromium',
+    homebrew: '--cask google-chrome',
+  },
+  { programs: ['redis-server'], debianPackage: 'redis-server', homebrew: 'redis' },
+  { programs: ['haproxy'], debianPackage: 'haproxy', homebrew: 'haproxy' },
 ];
 const APT_TIMEOUT_MS = 10 * 60_000;
 
 function isInstalled(tool: Tool): boolean {
-  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin'];
+  const directories = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/usr/sbin'];
   return tool.programs.some((program) => directories.some((directory) => isExecutable(join(directory, program))));
 }
 
@@ -45,28 +53,31 @@ function run(...command: [string, ...string[]]): void {
 
 function giveUp(reason: string): never {
   console.error(
-    `${reason}\nThe tests need ${packages.join(' and ')}. Install what is missing and run \`npm test\` again:`,
+    `${reason}\nThe tests need ${packages.join(', ')}. Install what is missing and run \`npm test\` again:`,
   );
   console.error(`  ${installCommand()}`);
   process.exit(1);
 }
 
 function installCommand(): string {
-  if (process.platform === 'darwin') {
-    return packages
-      .map((name) => (name === 'chromium' ? 'brew install --cask google-chrome' : 'brew install redis'))
+  if (process.platform === 'darwin')
+    return missing()
+      .map((tool) => `brew install ${tool.homebrew}`)
       .join(' && ');
-  }
   return `sudo apt-get update && sudo apt-get install -y --no-install-recommends ${packages.join(' ')}`;
 }
 
-const packages = TOOLS.filter((tool) => !isInstalled(tool)).map((tool) => tool.debianPackage);
+function missing(): readonly Tool[] {
+  return TOOLS.filter((tool) => !isInstalled(tool));
+}
+
+const packages = missing().map((tool) => tool.debianPackage);
 if (packages.length > 0) {
   if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version'))
     giveUp('Only root on Debian can install them here.');
-  console.log(`Installing ${packages.join(' and ')} for the tests:`);
+  console.log(`Installing ${packages.join(', ')} for the tests:`);
   run('apt-get', 'update', '-qq');
   run('apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages);
-  const missing = TOOLS.filter((tool) => !isInstalled(tool)).map((tool) => tool.debianPackage);
-  if (missing.length > 0) giveUp(`apt-get succeeded, but ${missing.join(' and ')} cannot be found.`);
+  const absent = missing().map((tool) => tool.debianPackage);
+  if (absent.length > 0) giveUp(`apt-get succeeded, but ${absent.join(', ')} cannot be found.`);
 }
