@@ -168,6 +168,7 @@ export function rulesOf(config: Config): Rules {
     accessTokenSeconds: config.access_token_seconds,
     sessionSeconds: config.session_seconds,
     criticalDwellSeconds: config.step_ups.critical_dwell_seconds,
+    channels: config.channels.webhook.url === null ? [] : ['webhook'],
   };
 }
 

@@ -12,6 +12,7 @@ export type IdPrefix =
   | 'dlg' // delegation
   | 'gin' // guard instance
   | 'gra' // elevated grant
+  | 'msg' // message of a channel
   | 'prs' // person
   | 'red' // redemption
   | 'stp' // step-up

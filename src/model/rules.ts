@@ -12,6 +12,8 @@ export interface Rules {
   readonly sessionSeconds: number;
   /** The least time between showing a critical step-up and deciding it. */
   readonly criticalDwellSeconds: number;
+  /** Names of the channels that carry messages about step-ups. */
+  readonly channels: readonly string[];
 }
 
 export const DEFAULT_RULES: Rules = {
@@ -25,4 +27,5 @@ export const DEFAULT_RULES: Rules = {
   accessTokenSeconds: 300,
   sessionSeconds: 43_200,
   criticalDwellSeconds: 3,
+  channels: [],
 };

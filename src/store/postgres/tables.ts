@@ -303,8 +303,16 @@ export interface OutboxTable {
   attempts: Generated<number>;
   created_at: Stamped;
   due_at: Stamped;
+  /** A process is sending it, until then: nobody else takes it. */
+  leased_until: Date | null;
   finished_at: Date | null;
   last_error: string | null;
+}
+
+/** A receiver asked to be left alone; every process keeps to it. */
+export interface OutboxPausesTable {
+  channel: string;
+  until: Date;
 }
 
 export interface PolicyVersionsTable {
@@ -344,6 +352,7 @@ export interface Tables {
   ephemeral_entries: EphemeralEntriesTable;
   ephemeral_memory: EphemeralMemoryTable;
   outbox: OutboxTable;
+  outbox_pauses: OutboxPausesTable;
   policy_versions: PolicyVersionsTable;
   settings: SettingsTable;
 }

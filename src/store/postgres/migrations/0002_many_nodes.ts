@@ -25,11 +25,16 @@ const STATEMENTS = [
     attempts integer not null default 0,
     created_at timestamptz not null default clock_timestamp(),
     due_at timestamptz not null default clock_timestamp(),
+    leased_until timestamptz,
     finished_at timestamptz,
     last_error text,
     unique (channel, kind, subject_id)
   )`,
   `create index outbox_due on outbox (due_at) where state = 'waiting'`,
+  `create table outbox_pauses (
+    channel text primary key,
+    until timestamptz not null
+  )`,
   `alter table keys
     drop constraint keys_purpose_check,
     drop constraint keys_state_check,
