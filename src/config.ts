@@ -2,10 +2,10 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { accepted, type Result, refused } from './kernel/result.ts';
 import { DEFAULT_RULES, type Rules } from './model/rules.ts';
+import { parseDatabaseUrl } from './store/postgres/address.ts';
 
 const seconds = z.number().int().positive();
 const hostAndPlainPort = z.string().regex(/^[^\s/]+:\d+$/, 'write it as host:port');
-const databaseUrl = z.string().regex(/^postgres(ql)?:\/\/\S+$/, 'write it as postgres://user@host:5432/database');
 const hostAndPort = z.string().regex(/^[^\s/]+:(\d+|\*)$/, 'write it as host:port, or host:* for any port');
 
 const preRegisteredClient = z.strictObject({
@@ -27,8 +27,9 @@ export const configSchema = z.strictObject({
   root_key_previous_file: z.string().min(1).nullable().default(null),
   database: z
     .strictObject({
-      url: databaseUrl.nullable().default(null),
+      url: z.string().nullable().default(null),
       pool_max: z.number().int().min(2).max(100).default(10),
+      durability: z.enum(['checked', 'assumed']).default('checked'),
     })
     .prefault({}),
   redis: z
@@ -152,7 +153,9 @@ export function parseConfig(input: {
   const parsed = configSchema.safeParse(merged);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue));
   if (problems.length > 0 || !parsed.success) return refused(problems);
-  const found = [checkIssuer(parsed.data), checkTaskSeconds(parsed.data)].filter((problem) => problem !== undefined);
+  const found = [checkIssuer(parsed.data), checkDatabaseUrl(parsed.data), checkTaskSeconds(parsed.data)].filter(
+    (problem) => problem !== undefined,
+  );
   return found.length === 0 ? accepted(parsed.data) : refused(found);
 }
 
@@ -184,6 +187,11 @@ function checkIssuer({ issuer }: Config): ConfigProblem | undefined {
   // Compared letter by letter by every client (RFC 8414 §3.3), so there must be one way to write it.
   const canonical = `${origin}${pathname === '/' ? '' : pathname}`;
   return issuer === canonical ? undefined : { place, message: `Write ${issuer} in its canonical form: ${canonical}` };
+}
+
+function checkDatabaseUrl({ database }: Config): ConfigProblem | undefined {
+  const address = database.url === null ? null : parseDatabaseUrl(database.url);
+  return address === null || address.ok ? undefined : { place: 'database.url', message: address.refusal };
 }
 
 function checkTaskSeconds({ tasks }: Config): ConfigProblem | undefined {

@@ -1,14 +1,32 @@
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
+import { DatabaseUrlError } from '../store/postgres/open.ts';
+import { isDatabaseOutage } from '../store/postgres/outage.ts';
+import { DatabaseUnfitError } from '../store/postgres/primary.ts';
 import { SchemaNewerError, SchemaOlderError } from '../store/postgres/schema_version.ts';
 import { RootKeyError } from '../store/root_key.ts';
 
-const EXPECTED = [EmbeddedPostgresError, SchemaNewerError, SchemaOlderError, RootKeyError, PolicyError, ListenError];
+const EXPECTED = [
+  DatabaseUrlError,
+  DatabaseUnfitError,
+  EmbeddedPostgresError,
+  SchemaNewerError,
+  SchemaOlderError,
+  RootKeyError,
+  PolicyError,
+  ListenError,
+];
 
 /** What to print of a failure that no command put into words itself: the message of an expected one, the whole of a bug. */
 export function explainFailure(error: unknown): string {
   if (EXPECTED.some((kind) => error instanceof kind)) return (error as Error).message;
+  if (isDatabaseOutage(error)) {
+    return (
+      `PostgreSQL cannot be used: ${(error as Error).message || (error as { code?: string }).code}. Check that it runs, ` +
+      'and that database.url names its address, a user with a password it takes, and a database.'
+    );
+  }
   if (error instanceof Error) return `${error.stack ?? error.message}\nThis is a bug in Countersign.`;
   return String(error);
 }

@@ -7,7 +7,7 @@ import { loadConfig } from './load_config.ts';
 /** Brings an existing database to this release: `countersign migrate`. */
 export async function migrateCommand(options: { readonly config?: string }): Promise<void> {
   const config = loadConfig({ file: options.config, overrides: {} });
-  const { url } = config.database;
+  const { url, durability } = config.database;
   if (url === null) {
     throw new CommandError(
       'There is no database.url in the configuration (or COUNTERSIGN_DATABASE__URL in the environment). The embedded ' +
@@ -15,7 +15,7 @@ export async function migrateCommand(options: { readonly config?: string }): Pro
     );
   }
   const log = createLogger({ level: config.log_level, name: 'countersign' });
-  const database = openDatabase({ connection: { url }, poolMax: 1, log });
+  const database = openDatabase({ connection: { url, durability }, poolMax: 1, log });
   try {
     const applied = await migrate(database.db);
     process.stdout.write(applied.length === 0 ? 'The schema is current.\n' : `Applied: ${applied.join(', ')}\n`);

@@ -5,6 +5,7 @@ import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
 import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
 import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
 import { openDatabase } from '../store/postgres/open.ts';
+import { warnIfCrowded } from '../store/postgres/primary.ts';
 import { assertSchemaCurrent } from '../store/postgres/schema_version.ts';
 import { endStalledConnections } from '../store/postgres/stall.ts';
 import type { Tables } from '../store/postgres/tables.ts';
@@ -12,8 +13,8 @@ import { loadRootKey } from '../store/root_key.ts';
 import { type Foundation, type FoundationOptions, storeOf } from './foundation.ts';
 
 /**
- * Connects to a PostgreSQL that exists already and is migrated. Throws `SchemaNewerError`, `SchemaOlderError` or
- * `RootKeyError`, whose messages say what to do.
+ * Connects to a PostgreSQL that exists already and is migrated. Throws `DatabaseUnfitError`, `SchemaNewerError`,
+ * `SchemaOlderError` or `RootKeyError`, whose messages say what to do.
  */
 export async function openExistingFoundation(
   config: Config,
@@ -25,9 +26,11 @@ export async function openExistingFoundation(
     mayCreate: false,
     key: process.env.COUNTERSIGN_ROOT_KEY,
   });
-  const database = openDatabase<Tables>({ connection: { url }, poolMax: config.database.pool_max, log });
+  const { durability, pool_max: poolMax } = config.database;
+  const database = openDatabase<Tables>({ connection: { url, durability }, poolMax, log });
   try {
     await assertSchemaCurrent(database.db);
+    await warnIfCrowded(database.pool, poolMax, log);
     endStalledConnections(database.pool);
     const vault = createVault(rootKey);
     const ephemeral = createMemoryEphemeralStore();

@@ -15,3 +15,9 @@ export const PRUNE_ROWS_MAX = 1_000;
 /** Prepared statements a connection keeps, and the longest it prepares: all of ours are below both. */
 export const PREPARED_STATEMENTS_MAX = 300;
 export const PREPARED_TEXT_CHARACTERS_MAX = 4_000;
+/** The oldest major release of PostgreSQL that is tested. */
+export const VERSION_MIN = 15;
+/** A new connection is asked what it leads to, and given up if nothing comes back. */
+export const CONNECTION_CHECK_TIMEOUT_MS = 5_000;
+/** A connection that says nothing is probed after this; Linux then gives it up after ten probes, one a second. */
+export const KEEP_ALIVE_DELAY_MS = 10_000;

@@ -5,8 +5,11 @@ const OUTAGE_CODES = [
   '25006', // read only: we reached a standby
   '25P03', // idle in transaction for too long
   '28000', // no pg_hba entry: the server is not set up for us (yet)
+  '28P01', // nor our password
+  '3D000', // nor our database
   '40001', // serialization failure
   '40P01', // deadlock
+  '55000', // the server we reached after a failover is not fit to decide on
   '55P03', // lock_timeout
 ];
 const SYSTEM_CODES = [
@@ -16,12 +19,13 @@ const SYSTEM_CODES = [
   'EPIPE',
   'ETIMEDOUT',
   'EHOSTUNREACH',
+  'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
 ];
 // `pg` gives these no code (pg/lib/client.js, pg-pool/index.js).
 const DRIVER_MESSAGES =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection)/;
+  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection|Client was closed)/;
 
 /**
  * Whether the database, not the request, is why this failed, so that the answer is 503 and the caller may try again.

@@ -1,7 +1,8 @@
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/kernel/logger.ts';
 import { openDatabase } from '../../../src/store/postgres/open.ts';
+import { warnIfCrowded } from '../../../src/store/postgres/primary.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
 let database: TestDatabase;
@@ -61,10 +62,53 @@ test('F8: a server that is not there is an error at once, not a wait', async () 
 test('a connection can also be given as a host or as a URL', async () => {
   const { socketDirectory, port, user, password, database: name } = database.connection;
   const url = `postgres://${user}:${password}@/${name}?host=${encodeURIComponent(socketDirectory)}&port=${port}`;
-  for (const connection of [{ host: socketDirectory, port, user, password, database: name }, { url }]) {
+  for (const connection of [
+    { host: socketDirectory, port, user, password, database: name },
+    { url, durability: 'assumed' as const },
+  ]) {
     const other = openDatabase({ connection, poolMax: 1, log: silentLogger });
     const result = await sql<{ name: string }>`select current_database() as name`.execute(other.db);
     expect(result.rows[0]?.name).toBe(name);
     await other.close();
   }
+});
+
+test('F8: a connection whose server takes no writes any more leaves the pool, with all that were made before it', async () => {
+  const other = openDatabase({ connection: database.connection, poolMax: 2, log: silentLogger });
+  const pid = async (db: Kysely<unknown>) =>
+    (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db)).rows[0]!.pid;
+  const [demoted, idle] = await Promise.all(
+    [1, 2].map(() =>
+      other.db.connection().execute(async (connection) => {
+        await sql`set session characteristics as transaction read only`.execute(connection);
+        await sql`select pg_sleep(0.1)`.execute(connection);
+        return pid(connection);
+      }),
+    ),
+  );
+  expect(demoted).not.toBe(idle);
+  await expect(sql`create table made (id int)`.execute(other.db)).rejects.toMatchObject({ code: '25006' });
+  await sql`create table made (id int)`.execute(other.db);
+  expect([demoted, idle]).not.toContain(await pid(other.db));
+  await other.close();
+});
+
+test('a server that could lose what it acknowledged is refused, with the setting to change, unless the data may be lost', async () => {
+  const { socketDirectory, user, password, database: name } = database.connection;
+  const url = `postgres://${user}:${password}@/${name}?host=${encodeURIComponent(socketDirectory)}`;
+  const refused = openDatabase({ connection: { url }, poolMax: 1, log: silentLogger });
+  await expect(sql`select 1`.execute(refused.db)).rejects.toThrow(/fsync = off.*Set fsync = on in postgresql\.conf/);
+  await refused.close();
+  const assumed = openDatabase({ connection: { url, durability: 'assumed' }, poolMax: 1, log: silentLogger });
+  await sql`select 1`.execute(assumed.db);
+  await assumed.close();
+});
+
+test('a server without room for the pool is reported', async () => {
+  const warnings: object[] = [];
+  const log = { ...silentLogger, warn: (fields: object) => warnings.push(fields) };
+  await warnIfCrowded(database.pool, 10, log);
+  expect(warnings).toEqual([]);
+  await warnIfCrowded(database.pool, 1_000, log);
+  expect(warnings).toMatchObject([{ pool_max: 1_000 }]);
 });
