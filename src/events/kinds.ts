@@ -58,7 +58,9 @@ export const EVENT_KINDS = {
   // The server
   'policy.activated': 'A policy came into force',
   'key.made': 'A key was made',
+  'key.activated': 'A key signs earlier than planned',
   'key.retired': 'A key was retired',
+  'key.revoked': 'A key was revoked',
 } as const satisfies Record<string, string>;
 
 export type EventKind = keyof typeof EVENT_KINDS;

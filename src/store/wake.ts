@@ -4,6 +4,7 @@ import type { EphemeralStore } from './ephemeral.ts';
 export const CHANNELS = {
   sealer: 'wake:sealer',
   outbox: 'wake:outbox',
+  keys: 'wake:keys',
   delivery: 'wake:delivery',
   stepUp: (id: string) => `wake:step_up:${id}`,
   toolServer: (id: string) => `wake:tool_server:${id}`,

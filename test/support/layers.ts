@@ -2,7 +2,18 @@ import type { SourceFile } from './source_files.ts';
 
 type Graph = readonly Pick<SourceFile, 'path' | 'imports'>[];
 
-const SERVER_LAYERS = ['store', 'events', 'agents', 'people', 'approvals', 'tasks', 'provider', 'api', 'console'];
+const SERVER_LAYERS = [
+  'store',
+  'events',
+  'keys',
+  'agents',
+  'people',
+  'approvals',
+  'tasks',
+  'provider',
+  'api',
+  'console',
+];
 const CLIENT_LAYERS = ['policy', 'guard', 'agent', 'gateway'];
 
 /** The table of the design: what each layer may import, besides itself, kernel and wire. */
@@ -13,13 +24,14 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   policy: ['model'],
   store: ['model'],
   events: ['store', 'model'],
-  agents: ['policy', 'store', 'events', 'model'],
-  people: ['policy', 'store', 'events', 'model'],
-  approvals: ['policy', 'store', 'events', 'model'],
-  tasks: ['agents', 'approvals', 'policy', 'store', 'events', 'model'],
-  provider: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'model'],
-  api: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'model'],
-  console: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'model'],
+  keys: ['store', 'events', 'model'],
+  agents: ['policy', 'store', 'events', 'keys', 'model'],
+  people: ['policy', 'store', 'events', 'keys', 'model'],
+  approvals: ['policy', 'store', 'events', 'keys', 'model'],
+  tasks: ['agents', 'approvals', 'policy', 'store', 'events', 'keys', 'model'],
+  provider: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'keys', 'model'],
+  api: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'keys', 'model'],
+  console: ['tasks', 'agents', 'people', 'approvals', 'store', 'events', 'keys', 'model'],
   guard: ['policy'],
   agent: [],
   gateway: ['guard'],

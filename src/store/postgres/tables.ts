@@ -262,17 +262,22 @@ export interface RevokedArtifactGrantsTable {
 
 export type KeyPurpose = 'token' | 'lease' | 'checkpoint' | 'cookie';
 
-/** A key verifies from `created_at` and signs from `activates_at` until a younger one does; then it is retired. */
+/**
+ * A key verifies from `created_at` and signs from `activates_at` to `retires_at`, when a younger one takes over. What it is
+ * at a moment follows from these times (`keys/state.ts`).
+ */
 export interface KeysTable {
   kid: string;
   purpose: KeyPurpose;
   algorithm: string;
   public_jwk: Json<JsonObject>;
+  /** Empty once the key neither signs nor verifies. */
   private_sealed: Buffer;
-  /** `retired` still verifies what it signed, until `verifies_until`; `revoked` verifies nothing from that moment. */
+  /** What was decided of it: `retired` has an end, `verifies_until`; `revoked` verifies nothing from that moment. */
   state: 'active' | 'retired' | 'revoked';
   created_at: Stamped;
   activates_at: Stamped;
+  retires_at: Date | null;
   verifies_until: Date | null;
 }
 

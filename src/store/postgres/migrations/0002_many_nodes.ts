@@ -41,6 +41,7 @@ const STATEMENTS = [
     add constraint keys_purpose_check check (purpose in ('token', 'lease', 'checkpoint', 'cookie')),
     add constraint keys_state_check check (state in ('active', 'retired', 'revoked')),
     add column activates_at timestamptz not null default clock_timestamp(),
+    add column retires_at timestamptz,
     add column verifies_until timestamptz`,
   `insert into settings (name, value) values ('log_epoch', to_jsonb(gen_random_uuid()::text))`,
   `create index artifacts_by_user_code on artifacts (kind, user_code_hash) where user_code_hash is not null`,

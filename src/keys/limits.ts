@@ -1,0 +1,21 @@
+import type { KeyPurpose } from '../store/postgres/tables.ts';
+
+/** How often each process reads the keys, besides when it is told that they changed. */
+export const KEYS_POLL_MS = 1_000;
+/** A process that could not read the keys for longer may have missed that one was revoked: it signs and verifies nothing. */
+export const KEYS_STALE_SECONDS_MAX = 60;
+/** An unknown key id makes a process read the keys at once, but not more often than this. */
+export const KEYS_UNKNOWN_ID_MS_MIN = 250;
+/** How far the clocks of those who verify may differ. */
+const CLOCK_TOLERANCE_SECONDS = 5;
+
+/** The longest life of what a key signs: access and ID tokens, leases, cookies of the OAuth engine. */
+export const SIGNED_SECONDS_MAX: Readonly<Record<SigningPurpose, number>> = { token: 300, lease: 60, cookie: 600 };
+export type SigningPurpose = Exclude<KeyPurpose, 'checkpoint'>;
+
+/** How long a retired key goes on to verify: what a process signed that learned last of the retirement ends by then. */
+export function overlapSeconds(purpose: SigningPurpose): number {
+  return SIGNED_SECONDS_MAX[purpose] + KEYS_STALE_SECONDS_MAX + CLOCK_TOLERANCE_SECONDS;
+}
+
+export const COOKIE_KEY_BYTES = 32;
