@@ -14,6 +14,7 @@ import { lockAncestors } from './ancestors.ts';
 import { loadChain, loadVoter } from './chain.ts';
 import { readDecisionToken } from './decision_token.ts';
 import { REASON_LENGTH_MAX } from './limits.ts';
+import { enqueue } from './outbox.ts';
 import { cacheApproved, type StepUpRow, statusOf, wakeStepUp } from './status.ts';
 import { viewStepUp } from './view.ts';
 
@@ -207,6 +208,7 @@ async function castVote(
     kind: `step_up.${result.state}`,
     ids: { step_up: row.id, task: row.task_id },
   });
+  await enqueue(store, tx, afterCommit, { kind: 'step_up.decided', stepUpId: row.id });
   if (result.state === 'approved') await makeGrant(store, tx, afterCommit, decided, requirements, result.gates);
   afterCommit(() => wakeStepUp(store, row.id));
   return accepted({ state: result.state });

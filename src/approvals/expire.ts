@@ -3,6 +3,7 @@ import { append } from '../events/append.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { EXPIRY_BATCH_MAX, EXPIRY_SWEEP_MS } from './limits.ts';
+import { enqueue } from './outbox.ts';
 import { wakeStepUp } from './status.ts';
 
 const EXPIRED_REASON = 'Nobody decided in time, which counts as a denial.';
@@ -52,6 +53,7 @@ export async function expireDue(store: Store): Promise<number> {
 
 async function recordExpiry(store: Store, tx: Tx, afterCommit: AfterCommit, stepUpId: string): Promise<void> {
   await append(store, tx, afterCommit, { kind: 'step_up.expired', ids: { step_up: stepUpId } });
+  await enqueue(store, tx, afterCommit, { kind: 'step_up.decided', stepUpId });
   afterCommit(() => wakeStepUp(store, stepUpId));
 }
 

@@ -7,6 +7,7 @@ import { transact } from '../store/transact.ts';
 import type { StepUpStatus } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { verifyTxnChallenge } from '../wire/txn_challenge_rosomakho_00.ts';
+import { enqueue } from './outbox.ts';
 import { findStepUp, statusOf, wakeStepUp } from './status.ts';
 
 /**
@@ -51,6 +52,7 @@ export async function openStepUp(
       kind: 'step_up.opened',
       ids: { step_up: row.id, task: row.task_id, agent: row.agent_id, requester: row.requester_id, txn: row.txn },
     });
+    await enqueue(store, tx, afterCommit, { kind: 'step_up.opened', stepUpId: row.id });
     afterCommit(() => wakeStepUp(store, row.id));
     return accepted(statusOf(store, row));
   });

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
+import { enqueue } from './outbox.ts';
 import { forgetCached, wakeStepUp } from './status.ts';
 
 /** The caller cancelled explicitly: an undecided step-up of this tool server is withdrawn. False if it was not undecided. */
@@ -54,5 +55,6 @@ export async function withdrawForTask(store: Store, tx: Tx, afterCommit: AfterCo
 
 async function recordWithdrawal(store: Store, tx: Tx, afterCommit: AfterCommit, stepUpId: string): Promise<void> {
   await append(store, tx, afterCommit, { kind: 'step_up.withdrawn', ids: { step_up: stepUpId } });
+  await enqueue(store, tx, afterCommit, { kind: 'step_up.decided', stepUpId });
   afterCommit(() => wakeStepUp(store, stepUpId));
 }

@@ -1,3 +1,4 @@
+import { WebhookConfigError } from '../approvals/channels/webhook/config.ts';
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
@@ -16,6 +17,7 @@ const EXPECTED = [
   RootKeyError,
   PolicyError,
   ListenError,
+  WebhookConfigError,
 ];
 
 /** What to print of a failure that no command put into words itself: the message of an expected one, the whole of a bug. */

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { pruneOutbox } from '../approvals/outbox.ts';
 import type { Store } from '../store/store.ts';
 
 const PRUNE_MS = 3_600_000;
@@ -14,6 +15,7 @@ export function startPruning(
   const prune = async () => {
     // In batches, so that no statement runs long.
     while ((await artifacts.prune()) > 0);
+    while ((await pruneOutbox(store)) > 0);
     const past = sql<Date>`clock_timestamp() - make_interval(days => ${KEPT_DAYS})`;
     await store.db.deleteFrom('revoked_tokens').where('expires_at', '<', sql<Date>`clock_timestamp()`).execute();
     await store.db.deleteFrom('sessions').where('expires_at', '<', past).execute();

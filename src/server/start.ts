@@ -1,3 +1,4 @@
+import { startDelivery } from '../approvals/deliver.ts';
 import { startExpiry } from '../approvals/expire.ts';
 import type { Config } from '../config.ts';
 import { loadCheckpointKey } from '../events/checkpoint_key.ts';
@@ -6,6 +7,7 @@ import type { Logger } from '../kernel/logger.ts';
 import { createSafeFetch } from '../kernel/safe_fetch.ts';
 import { loadProviderKeys } from '../provider/keys.ts';
 import type { Store } from '../store/store.ts';
+import { openChannels } from './channels.ts';
 import { createHttpApp } from './http_app.ts';
 import { FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
 import { listen } from './listen.ts';
@@ -31,6 +33,7 @@ export interface StartOptions {
 
 /** Builds and starts one server, from the stores up; what fails on the way closes what was opened before it. */
 export async function startServer({ config, log, onLost = () => {} }: StartOptions): Promise<RunningServer> {
+  const channels = await openChannels(config);
   const foundation = await openFoundation(config, { log, onLost });
   const { store } = foundation;
   const closing: (() => Promise<void>)[] = [foundation.stop];
@@ -47,6 +50,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     });
     const expiry = startExpiry(store);
     closing.push(() => expiry.stop());
+    const delivery = startDelivery(store, channels);
+    closing.push(() => delivery.stop());
     const pruning = startPruning(store, foundation.artifacts.durable);
     closing.push(() => pruning.stop());
     let isDraining = false;

@@ -1,0 +1,50 @@
+/** What people and programs outside are told about. */
+export const MESSAGE_KINDS = ['step_up.opened', 'step_up.decided'] as const;
+export type MessageKind = (typeof MESSAGE_KINDS)[number];
+
+/**
+ * The port to the world outside: a channel carries, it never decides. What comes back over it is a person's click on a
+ * page of ours, and that person signs in as everybody else (invariant 7).
+ */
+export interface Channel {
+  /** As in the configuration and in the outbox. */
+  readonly name: string;
+  /**
+   * One attempt. The same message may be handed over again, after an answer that got lost or in another process, with
+   * the same id. Throws for bugs only; after `signal` it resolves soon.
+   */
+  send(message: Message, signal: AbortSignal): Promise<Delivery>;
+}
+
+/** Of every text that came from outside, only what one line can show, bounded, with deceptive characters named. */
+export interface Message {
+  /** The same in every attempt: receivers recognise a repetition by it. */
+  readonly id: string;
+  readonly kind: MessageKind;
+  /** When it happened, not when it is sent. */
+  readonly occurredAt: Date;
+  readonly stepUp: StepUpNotice;
+}
+
+/** Who asks for what, and where to decide. Never the arguments: they are shown to people who signed in. */
+export interface StepUpNotice {
+  readonly id: string;
+  readonly state: 'open' | 'approved' | 'denied' | 'expired' | 'withdrawn';
+  readonly toolServer: string;
+  readonly tool: string;
+  readonly agent: string;
+  readonly requester: string;
+  readonly expiresAt: Date;
+  readonly approvalUrl: string;
+}
+
+/** What became of one attempt. `reason` is for the operator: no secrets, nothing the receiver wrote. */
+export type Delivery =
+  | { readonly kind: 'sent' }
+  | {
+      readonly kind: 'retry';
+      readonly reason: string;
+      /** The receiver as a whole needs this long: nothing is sent to it before. null: only this message waits. */
+      readonly pauseMs: number | null;
+    }
+  | { readonly kind: 'failed'; readonly reason: string };
