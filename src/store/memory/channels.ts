@@ -4,6 +4,8 @@ type Listener = (message: string) => void;
 
 interface Channels {
   publish(channel: string, message: string): void;
+  /** Calls every listener of every channel once with '': any message may have been missed. */
+  publishToAll(): void;
   subscribe(channel: string, listener: Listener): Unsubscribe;
   clear(): void;
 }
@@ -11,14 +13,18 @@ interface Channels {
 /** Publish and subscribe within one process. */
 export function createChannels(): Channels {
   const channels = new Map<string, Set<Listener>>();
+  const publish = (channel: string, message: string): void => {
+    // Not in the publisher's stack, as over a network: a listener must not run inside its caller's critical steps.
+    for (const listener of channels.get(channel) ?? []) {
+      setImmediate(() => {
+        if (channels.get(channel)?.has(listener)) listener(message);
+      });
+    }
+  };
   return {
-    publish(channel, message) {
-      // Not in the publisher's stack, as over a network: a listener must not run inside its caller's critical steps.
-      for (const listener of channels.get(channel) ?? []) {
-        setImmediate(() => {
-          if (channels.get(channel)?.has(listener)) listener(message);
-        });
-      }
+    publish,
+    publishToAll() {
+      for (const channel of channels.keys()) publish(channel, '');
     },
     subscribe(channel, listener) {
       // A function of its own, so that one listener may subscribe twice and unsubscribe once.

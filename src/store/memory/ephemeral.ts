@@ -1,7 +1,8 @@
+import { checkEntry } from '../check_entry.ts';
 import type { EphemeralStore } from '../ephemeral.ts';
 import { createChannels } from './channels.ts';
 import { ExpiringMap } from './expiring_map.ts';
-import { EPHEMERAL_ENTRIES_MAX, KEY_CHARACTERS_MAX, VALUE_BYTES_MAX } from './limits.ts';
+import { EPHEMERAL_ENTRIES_MAX } from './limits.ts';
 
 export interface MemoryEphemeralOptions {
   /** Milliseconds since 1970; for tests. */
@@ -18,9 +19,7 @@ export function createMemoryEphemeralStore(options: MemoryEphemeralOptions = {})
   // Every method is async so that a refusal rejects, as it would over a network; the work itself is one step.
   const check = (key: string, value = ''): void => {
     if (isClosed) throw new Error('The ephemeral store is closed.');
-    if (key.length > KEY_CHARACTERS_MAX) throw new RangeError(`A key has at most ${KEY_CHARACTERS_MAX} characters.`);
-    if (Buffer.byteLength(value) > VALUE_BYTES_MAX)
-      throw new RangeError(`A value has at most ${VALUE_BYTES_MAX} bytes.`);
+    checkEntry(key, value);
   };
   return {
     remembersSince: new Date(now()),
