@@ -61,6 +61,8 @@ export const EVENT_KINDS = {
   'key.activated': 'A key signs earlier than planned',
   'key.retired': 'A key was retired',
   'key.revoked': 'A key was revoked',
+  'log.pruned': 'Exported events older than their retention were deleted',
+  'records.pruned': 'Records older than their retention were deleted',
 } as const satisfies Record<string, string>;
 
 export type EventKind = keyof typeof EVENT_KINDS;

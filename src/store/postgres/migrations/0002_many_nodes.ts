@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 
-/** In order: what may be lost, what is to be told, keys that rotate, the log's identity, an index that was missing. */
+/** In order: what may be lost, what is to be told, keys that rotate, the log's identity, indexes that were missing. */
 const STATEMENTS = [
   // Unlogged: no write-ahead log to wait for. A crash or a failover empties it, which the mark of its epoch shows.
   `create unlogged table ephemeral_entries (
@@ -44,6 +44,15 @@ const STATEMENTS = [
     add column retires_at timestamptz,
     add column verifies_until timestamptz`,
   `insert into settings (name, value) values ('log_epoch', to_jsonb(gen_random_uuid()::text))`,
+  // Retention finds its rows by age, and the foreign keys of what it deletes look for rows that still refer to it.
+  `create index step_ups_by_time on step_ups (created_at)`,
+  `create index step_ups_of_delegation on step_ups (delegation_id)`,
+  `create index redemptions_of_step_up on redemptions (step_up_id)`,
+  `create index tasks_by_end on tasks (expires_at)`,
+  `create index tasks_of_root on tasks (root_id)`,
+  `create index tasks_of_parent on tasks (parent_id) where parent_id is not null`,
+  `create index delegations_of_parent on delegations (parent_id) where parent_id is not null`,
+  `create index checkpoints_by_time on checkpoints (at)`,
   `create index artifacts_by_user_code on artifacts (kind, user_code_hash) where user_code_hash is not null`,
 ];
 
