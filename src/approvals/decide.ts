@@ -215,7 +215,7 @@ async function castVote(
 }
 
 /** Every vote on this revision, with the eligibility its voter has now: offboarding voids unredeemed votes. */
-export async function loadVotes(tx: Tx, row: StepUpRow): Promise<Vote[]> {
+async function loadVotes(tx: Tx, row: StepUpRow): Promise<Vote[]> {
   const rows = await tx
     .selectFrom('decisions')
     .innerJoin('people', 'people.id', 'decisions.person_id')

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { CHANNELS } from '../store/wake.ts';
 import { createPersonalPart, type NewEvent, writeEventBody } from './event_body.ts';
+import { ringSealer } from './sealer_bell.ts';
 
 /** The vault's purpose for the MAC that protects an event until a checkpoint covers it. */
 export const EVENT_MAC_PURPOSE = 'event';
@@ -16,6 +16,11 @@ function timeOf(tx: Tx): Promise<Date> {
   const time = sql<{ at: Date }>`select clock_timestamp() as at`.execute(tx).then((clock) => clock.rows[0]!.at);
   times.set(tx, time);
   return time;
+}
+
+/** For a transaction that has read the clock of PostgreSQL already: its events need not ask again. */
+export function setEventTime(tx: Tx, at: Date): void {
+  times.set(tx, Promise.resolve(at));
 }
 
 /** Writes the event in the caller's transaction (invariant 8), and wakes the sealer once that has committed. */
@@ -39,5 +44,5 @@ export async function append(
       at,
     })
     .execute();
-  afterCommit(() => store.ephemeral.publish(CHANNELS.sealer, ''));
+  afterCommit(() => ringSealer(store));
 }

@@ -1,11 +1,12 @@
+import { sql } from 'kysely';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { Store } from '../store/store.ts';
-import { CHANNELS } from '../store/wake.ts';
 import { EVENT_MAC_PURPOSE } from './append.ts';
 import { type NewEvent, writeEventBody } from './event_body.ts';
 import { RECORDED_TOGETHER_MAX } from './limits.ts';
+import { ringSealer } from './sealer_bell.ts';
 
-type EventLog = Pick<Store, 'db' | 'vault' | 'ephemeral' | 'log'>;
+type EventLog = Pick<Store, 'db' | 'vault' | 'ephemeral'>;
 
 interface Waiting {
   readonly row: ReturnType<typeof rowOf>;
@@ -37,7 +38,7 @@ export function record(store: EventLog, event: Omit<NewEvent, 'personal'>, at: D
 function rowOf(store: EventLog, event: Omit<NewEvent, 'personal'>, at: Date) {
   const body = writeEventBody(event, at, null);
   const mac = store.vault.hmac(EVENT_MAC_PURPOSE, body);
-  return { kind: event.kind, body, body_digest: sha256Base64url(body), mac, personal: null, at };
+  return { kind: event.kind, body, body_digest: sha256Base64url(body), mac, at };
 }
 
 function queueOf({ db }: EventLog): Queue {
@@ -53,19 +54,25 @@ async function writeAll(store: EventLog, queue: Queue): Promise<void> {
   while (queue.waiting.length > 0) {
     const batch = queue.waiting.splice(0, RECORDED_TOGETHER_MAX);
     try {
-      await store.db
-        .insertInto('events')
-        .values(batch.map(({ row }) => row))
-        .execute();
+      await insertAll(
+        store.db,
+        batch.map(({ row }) => row),
+      );
     } catch (error) {
       for (const { reject } of batch) reject(error);
       continue;
     }
     for (const { resolve } of batch) resolve();
-    // Not awaited: the sealer looks by itself as well, and the events are durable.
-    store.ephemeral.publish(CHANNELS.sealer, '').catch((error: unknown) => {
-      store.log.warn({ err: error }, 'the sealer of the event log could not be woken; it finds the events by looking');
-    });
+    ringSealer(store);
   }
   queue.isWriting = false;
+}
+
+// One text however many there are, so that every connection prepares it once.
+async function insertAll(db: Store['db'], rows: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+  await sql`insert into events (kind, body, body_digest, mac, at)
+    select * from unnest(
+      ${rows.map((row) => row.kind)}::text[], ${rows.map((row) => row.body)}::text[],
+      ${rows.map((row) => row.body_digest)}::text[], ${rows.map((row) => row.mac)}::bytea[],
+      ${rows.map((row) => row.at)}::timestamptz[])`.execute(db);
 }

@@ -2,12 +2,11 @@ import { type Selectable, sql } from 'kysely';
 import type { PolicyBook } from '../agents/policy_book.ts';
 import type { ToolServer } from '../agents/tool_servers.ts';
 import { lockChain } from '../approvals/ancestors.ts';
-import { loadChain } from '../approvals/chain.ts';
-import { loadVotes } from '../approvals/decide.ts';
-import { findStepUp, forgetCached, wakeStepUp } from '../approvals/status.ts';
-import { append } from '../events/append.ts';
+import { forgetCached, wakeStepUp } from '../approvals/status.ts';
+import { append, setEventTime } from '../events/append.ts';
 import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { Chain } from '../model/eligibility.ts';
 import type { Requirements } from '../model/requirements.ts';
 import { tally } from '../model/step_up.ts';
 import type { Decision } from '../policy/decide.ts';
@@ -19,6 +18,9 @@ import type { RedeemAnswer, RedeemRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { decideOnCall, describeCall } from './decide_call.ts';
 import { loadCallChain } from './principal.ts';
+
+/** As PostgreSQL names it (0001_initial.ts). */
+const ATTEMPT_CONSTRAINT = 'redemptions_guard_instance_attempt_id_key';
 
 export interface Redeem {
   readonly server: ToolServer;
@@ -43,47 +45,55 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
   const call = describeCall(store, server, chain.value, input.action);
   if (!call.ok) return call;
   const policy = await book.compiledFor(store, server);
-  return transact(store, async (tx, afterCommit) => {
-    const before = await findAttempt(tx, input, call.value.bindingDigest);
-    if (before !== undefined) return before;
-    const { principal, owner } = chain.value;
-    const ids = {
-      requester_id: principal.requester,
-      owner_id: owner.id,
-      agent_id: principal.agent,
-      task_id: principal.task,
-      delegation_id: principal.delegation,
-      tool_server_id: server.id,
-    };
-    const alive = await lockChain(tx, ids, await findVoters(tx, call.value.bindingDigest));
-    if (!alive.ok) return recordRefusal(store, tx, afterCommit, input, alive.refusal);
-    const grant = await lockGrant(tx, call.value.bindingDigest);
-    // A racing request of the same attempt may have committed while this one waited for the lock.
-    const raced = await findAttempt(tx, input, call.value.bindingDigest);
-    if (raced !== undefined) return raced;
-    if (!grant.ok) return recordRefusal(store, tx, afterCommit, input, grant.refusal);
-    const lifted = await checkPolicy(store, tx, {
-      grant: grant.value,
-      decide: (approvals) =>
+  const { bindingDigest } = call.value;
+  const { principal, owner } = chain.value;
+  const ids = {
+    requester_id: principal.requester,
+    owner_id: owner.id,
+    agent_id: principal.agent,
+    task_id: principal.task,
+    delegation_id: principal.delegation,
+    tool_server_id: server.id,
+  };
+  try {
+    return await transact(store, async (tx, afterCommit) => {
+      const locked = await lockChain(tx, ids, { ofBinding: bindingDigest });
+      if (!locked.ok) return refuse(store, tx, afterCommit, input, bindingDigest, locked.refusal);
+      const grant = await lockGrant(tx, bindingDigest);
+      if (!grant.ok) return refuse(store, tx, afterCommit, input, bindingDigest, grant.refusal);
+      setEventTime(tx, grant.value.read_at);
+      const lifted = checkPolicy(store, grant.value, locked.value, (approvals) =>
         decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals }),
+      );
+      if (!lifted.ok) {
+        // Left alive, a grant that nothing carries any more would stand in the way of asking anew.
+        if (lifted.refusal.code === 'grant_missing') await revokeGrant(store, tx, afterCommit, grant.value);
+        return refuse(store, tx, afterCommit, input, bindingDigest, lifted.refusal);
+      }
+      return use(store, tx, afterCommit, input, grant.value);
     });
-    if (!lifted.ok) {
-      // Left alive, a grant that nothing carries any more would stand in the way of asking anew.
-      if (lifted.refusal.code === 'grant_missing') await revokeGrant(store, tx, afterCommit, grant.value);
-      return recordRefusal(store, tx, afterCommit, input, lifted.refusal);
-    }
-    return use(store, tx, afterCommit, input, grant.value);
-  });
+  } catch (error) {
+    if (!isAttemptTaken(error)) throw error;
+    const raced = await findAttempt(store.db, input, bindingDigest);
+    if (raced === undefined) throw error;
+    return raced;
+  }
 }
 
-type Grant = Selectable<GrantsTable>;
+/** A grant with what was decided on it: the requirements it met, and the votes with the eligibility of their voters now. */
+interface Grant extends Selectable<GrantsTable> {
+  readonly is_running: boolean;
+  readonly read_at: Date;
+  readonly requirements: Requirements;
+  readonly votes: readonly { id: string; state: string; is_administrator: boolean; decision: 'approve' | 'deny' }[];
+}
 
 async function findAttempt(
-  tx: Tx,
+  db: Tx | Store['db'],
   input: Redeem,
   bindingDigest: string,
 ): Promise<Result<RedeemAnswer, Refusal> | undefined> {
-  const row = await tx
+  const row = await db
     .selectFrom('redemptions')
     .select(['id', 'step_up_id', 'binding_digest'])
     .where('guard_instance', '=', input.guardInstance)
@@ -98,26 +108,18 @@ async function findAttempt(
   return accepted({ redemption_id: row.id, step_up_id: row.step_up_id, repeated: true });
 }
 
-/** Those who decided on what the grants of this binding were made for. Decided step-ups get no further votes. */
-async function findVoters(tx: Tx, bindingDigest: string): Promise<string[]> {
-  const rows = await tx
-    .selectFrom('decisions')
-    .innerJoin('grants', 'grants.step_up_id', 'decisions.step_up_id')
-    .select('decisions.person_id')
-    .where('grants.binding_digest', '=', bindingDigest)
-    .execute();
-  return rows.map((row) => row.person_id);
-}
-
+/** Its own statement after the chain is locked, so that a vote or an offboarding that was waited for is seen. */
 async function lockGrant(tx: Tx, bindingDigest: string): Promise<Result<Grant, Refusal>> {
-  const grants = await tx
-    .selectFrom('grants')
-    .selectAll()
-    .select(sql<boolean>`expires_at > clock_timestamp()`.as('is_running'))
-    .where('binding_digest', '=', bindingDigest)
-    .orderBy('created_at', 'desc')
-    .forUpdate()
-    .execute();
+  const { rows: grants } = await sql<Grant>`select g.*, s.requirements,
+      g.expires_at > clock_timestamp() as is_running, clock_timestamp() as read_at,
+      (select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'state', p.state,
+          'is_administrator', p.is_administrator, 'decision', d.decision)), '[]')
+        from decisions d join people p on p.id = d.person_id
+        where d.step_up_id = s.id and d.revision = s.revision) as votes
+    from grants g join step_ups s on s.id = g.step_up_id
+    where g.binding_digest = ${bindingDigest}
+    order by g.created_at desc
+    for update of g`.execute(tx);
   const live = grants.find((grant) => grant.revoked_at === null && grant.is_running && grant.uses < grant.max_uses);
   if (live !== undefined) return accepted(live);
   const newest = grants[0];
@@ -129,19 +131,21 @@ async function lockGrant(tx: Tx, bindingDigest: string): Promise<Result<Grant, R
     : refused(refusal('grant_expired', 'The grant for this call expired before it was used.'));
 }
 
-async function checkPolicy(
+function checkPolicy(
   store: Store,
-  tx: Tx,
-  found: { readonly grant: Grant; readonly decide: (approvals: readonly string[]) => Decision },
-): Promise<Result<true, Refusal>> {
-  const stepUp = (await findStepUp(tx, found.grant.step_up_id))!;
-  const requirements = stepUp.requirements as unknown as Requirements;
-  const votes = await loadVotes(tx, stepUp);
-  const counted = tally(requirements, votes, await loadChain(tx, stepUp), store.rules.singleOperator);
+  grant: Grant,
+  chain: Chain,
+  decideWith: (approvals: readonly string[]) => Decision,
+): Result<true, Refusal> {
+  const votes = grant.votes.map(({ id, state, is_administrator, decision }) => ({
+    voter: { id, isActive: state === 'active', isAdministrator: is_administrator },
+    decision,
+  }));
+  const counted = tally(grant.requirements, votes, chain, store.rules.singleOperator);
   if (counted.state !== 'approved') {
     return refused(refusal('grant_missing', 'Those who approved this call may not do so any more.'));
   }
-  const decision = found.decide(counted.gates);
+  const decision = decideWith(counted.gates);
   if (decision.kind === 'permit') return accepted(true);
   if (decision.kind === 'deny') return refused(refusal(decision.code, decision.message));
   return refused(refusal('grant_missing', 'The policy changed since this call was approved and asks anew.'));
@@ -164,36 +168,21 @@ async function use(
   input: Redeem,
   grant: Grant,
 ): Promise<Result<RedeemAnswer, Refusal>> {
-  const used = await tx
-    .updateTable('grants')
-    .set((set) => ({ uses: set('uses', '+', 1) }))
-    .where('id', '=', grant.id)
-    .whereRef('uses', '<', 'max_uses')
-    .where('revoked_at', 'is', null)
-    .where('expires_at', '>', sql<Date>`clock_timestamp()`)
-    .returning('uses')
-    .executeTakeFirst();
-  // Its last moment passed while the policy was asked.
-  if (used === undefined) {
-    const expired = refusal('grant_expired', 'The grant for this call expired before it was used.');
-    return recordRefusal(store, tx, afterCommit, input, expired);
-  }
-  const { uses } = used;
   const id = newId('red');
-  await tx
-    .insertInto('redemptions')
-    .values({
-      id,
-      grant_id: grant.id,
-      step_up_id: grant.step_up_id,
-      binding_digest: grant.binding_digest,
-      use_no: uses,
-      attempt_id: input.attemptId,
-      guard_instance: input.guardInstance,
-      outcome_sealed: null,
-      outcome_at: null,
-    })
-    .execute();
+  const { rows } = await sql<{ uses: number }>`with used as (
+      update grants set uses = uses + 1
+      where id = ${grant.id} and uses < max_uses and revoked_at is null and expires_at > clock_timestamp()
+      returning id, step_up_id, binding_digest, uses
+    )
+    insert into redemptions (id, grant_id, step_up_id, binding_digest, use_no, attempt_id, guard_instance)
+    select ${id}, id, step_up_id, binding_digest, uses, ${input.attemptId}, ${input.guardInstance} from used
+    returning use_no as uses`.execute(tx);
+  // Its last moment passed while the policy was asked.
+  if (rows[0] === undefined) {
+    const expired = refusal('grant_expired', 'The grant for this call expired before it was used.');
+    return refuse(store, tx, afterCommit, input, grant.binding_digest, expired);
+  }
+  const { uses } = rows[0];
   await append(store, tx, afterCommit, {
     kind: 'grant.redeemed',
     ids: {
@@ -207,6 +196,27 @@ async function use(
   });
   afterCommit(() => forgetCached(store, grant.step_up_id));
   return accepted({ redemption_id: id, step_up_id: grant.step_up_id, repeated: false });
+}
+
+/**
+ * Why this attempt is refused, unless it had its use before: then that is its answer, whatever has changed since. A racing
+ * request of the same attempt may have committed while this one waited for the locks.
+ */
+async function refuse(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  input: Redeem,
+  bindingDigest: string,
+  found: Refusal,
+): Promise<Result<RedeemAnswer, Refusal>> {
+  return (await findAttempt(tx, input, bindingDigest)) ?? recordRefusal(store, tx, afterCommit, input, found);
+}
+
+/** The other request of this very attempt committed first; the use that this one took is rolled back. */
+function isAttemptTaken(error: unknown): boolean {
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  return code === '23505' && constraint === ATTEMPT_CONSTRAINT;
 }
 
 /** A refused redemption changes nothing, and is in the audit all the same (T57). */
