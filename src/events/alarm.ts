@@ -5,7 +5,7 @@ export interface Alarm {
   wasRung(): boolean;
   /** Until it rings, at most so long; not at all if it rang unseen. */
   wait(milliseconds: number): Promise<void>;
-  /** So long, whether it rings or not. */
+  /** So long, whether it rings or not; not at all for a time that is not positive. */
   pause(milliseconds: number): Promise<void>;
   /** Ends every wait and pause, now and later. */
   end(): void;
@@ -42,7 +42,7 @@ export function createAlarm(): Alarm {
       wakeWaiting = undefined;
     },
     async pause(milliseconds) {
-      if (isEnded) return;
+      if (isEnded || milliseconds <= 0) return;
       await sleep(milliseconds, (wake) => {
         wakePausing = wake;
       });

@@ -4,8 +4,9 @@ import type { Store } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
 import { createAlarm } from './alarm.ts';
 import type { CheckpointKey } from './checkpoint_key.ts';
-import { SEAL_EVENTS_MAX, SEAL_INTERVAL_MS_MIN, SEAL_RETRY_MS, SEAL_WAIT_MS_MAX } from './limits.ts';
+import { SEAL_BUSY_MS, SEAL_EVENTS_MAX, SEAL_INTERVAL_MS_MIN, SEAL_RETRY_MS, SEAL_WAIT_MS_MAX } from './limits.ts';
 import { sealBatch } from './seal.ts';
+import { onSealerBell } from './sealer_bell.ts';
 
 export interface Sealer {
   /** Seals everything that had committed when it was called. */
@@ -15,8 +16,9 @@ export interface Sealer {
 }
 
 /**
- * Seals in the background: at once when a commit wakes it, gathering under load, and by looking every 100 ms for what no
- * wake-up announced. Every process may run one; a lock in PostgreSQL lets one at a time work.
+ * Seals in the background: at once when a commit of this process wakes it, gathering under load, and by looking every
+ * 100 ms for what another process committed and did not seal. Every process runs one; a lock in PostgreSQL lets one at a
+ * time work, and each hears when another has sealed, so that many processes make no more checkpoints than one.
  */
 export function startSealer(
   store: Pick<Store, 'db' | 'vault' | 'ephemeral'>,
@@ -26,9 +28,15 @@ export function startSealer(
   const alarm = createAlarm();
   let isStopped = false;
 
-  const seal = async (isPatient: boolean): Promise<number> => {
+  let sealedAtMs = Number.NEGATIVE_INFINITY;
+  const noteSeal = (): void => {
+    sealedAtMs = performance.now();
+  };
+
+  const seal = async (isPatient: boolean): Promise<number | 'busy'> => {
     const sealed = await sealBatch(store, checkpointKey, isPatient);
-    if (sealed === 'busy' || sealed === 0) return 0;
+    if (sealed === 'busy' || sealed === 0) return sealed;
+    noteSeal();
     // The outbox hands on what has a position; a reader that misses this finds it by polling.
     await store.ephemeral.publish(CHANNELS.outbox, '').catch((error: unknown) => {
       log.warn({ err: error }, 'the readers of the event log could not be woken; they will find its events by polling');
@@ -36,18 +44,23 @@ export function startSealer(
     return sealed;
   };
   const run = async (): Promise<void> => {
-    const subscription = subscribe(store, alarm.ring, log);
+    const stopRinging = onSealerBell(store, alarm.ring);
+    const subscription = subscribe(store, noteSeal, log);
+    let isBehind = false;
     while (!isStopped) {
       try {
-        const sealed = alarm.wasRung() || (await hasUnsealed(store)) ? await seal(false) : 0;
-        if (sealed === SEAL_EVENTS_MAX) continue;
-        if (sealed > 0) await alarm.pause(SEAL_INTERVAL_MS_MIN);
-        else await alarm.wait(SEAL_WAIT_MS_MAX);
+        const isNeeded: boolean = isBehind || alarm.wasRung() || (await hasUnsealed(store));
+        if (isNeeded && !isBehind) await alarm.pause(SEAL_INTERVAL_MS_MIN - (performance.now() - sealedAtMs));
+        const sealed: number | 'busy' = isNeeded ? await seal(false) : 0;
+        isBehind = sealed === SEAL_EVENTS_MAX;
+        if (sealed === 'busy') await alarm.pause(SEAL_BUSY_MS);
+        else if (sealed === 0) await alarm.wait(SEAL_WAIT_MS_MAX);
       } catch (error) {
         log.error({ err: error }, 'the event log could not be sealed; it is tried again');
         await alarm.pause(SEAL_RETRY_MS);
       }
     }
+    stopRinging();
     (await subscription)?.();
   };
   const running = run();
@@ -63,11 +76,12 @@ export function startSealer(
   };
 }
 
-async function subscribe(store: Pick<Store, 'ephemeral'>, wake: () => void, log: Logger): Promise<Unsubscribe | null> {
+/** Only for gathering: without it, processes under load seal more often than they need to. */
+async function subscribe(store: Pick<Store, 'ephemeral'>, note: () => void, log: Logger): Promise<Unsubscribe | null> {
   try {
-    return await store.ephemeral.subscribe(CHANNELS.sealer, wake);
+    return await store.ephemeral.subscribe(CHANNELS.outbox, note);
   } catch (error) {
-    log.warn({ err: error }, 'the sealer of the event log hears no wake-ups; it looks every 100 ms instead');
+    log.debug({ err: error }, 'the sealer of the event log does not hear when other processes have sealed');
     return null;
   }
 }

@@ -2,7 +2,6 @@ import type { EphemeralStore } from './ephemeral.ts';
 
 /** The channels of wake-ups. A message says only that something changed; the reader asks PostgreSQL what. */
 export const CHANNELS = {
-  sealer: 'wake:sealer',
   outbox: 'wake:outbox',
   keys: 'wake:keys',
   delivery: 'wake:delivery',

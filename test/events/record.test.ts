@@ -3,8 +3,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { loadCheckpointKey } from '../../src/events/checkpoint_key.ts';
 import { record } from '../../src/events/record.ts';
 import { sealBatch } from '../../src/events/seal.ts';
+import { onSealerBell } from '../../src/events/sealer_bell.ts';
 import type { Store } from '../../src/store/store.ts';
-import { CHANNELS } from '../../src/store/wake.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createTestStore } from '../support/test_store.ts';
 
@@ -33,8 +33,8 @@ const rows = () =>
 test('an event is stored with its time before its caller goes on, wakes the sealer, and can be sealed', async () => {
   const key = await loadCheckpointKey(store);
   await sql`truncate events, checkpoints`.execute(database.db);
-  const woken = Promise.withResolvers<string>();
-  const unsubscribe = await store.ephemeral.subscribe(CHANNELS.sealer, woken.resolve);
+  const woken = Promise.withResolvers<void>();
+  const unsubscribe = onSealerBell(store, woken.resolve);
   await tokenIssued('one');
   const [row] = await rows();
   expect(JSON.parse(row?.body ?? '')).toMatchObject({

@@ -5,6 +5,7 @@ import { append } from '../../src/events/append.ts';
 import { type CheckpointKey, loadCheckpointKey } from '../../src/events/checkpoint_key.ts';
 import { sealBatch } from '../../src/events/seal.ts';
 import { startSealer } from '../../src/events/sealer.ts';
+import { onSealerBell } from '../../src/events/sealer_bell.ts';
 import { createVault } from '../../src/kernel/vault.ts';
 import type { Store } from '../../src/store/store.ts';
 import { transact } from '../../src/store/transact.ts';
@@ -65,7 +66,7 @@ describe('append', () => {
 
   it('wakes the sealer after the commit, not before', async () => {
     const seen: number[] = [];
-    const unsubscribe = await store.ephemeral.subscribe(CHANNELS.sealer, async () => {
+    const unsubscribe = onSealerBell(store, async () => {
       const rows = await store.db.selectFrom('events').select('id').execute();
       seen.push(rows.length);
     });
