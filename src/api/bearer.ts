@@ -1,21 +1,30 @@
 import { createHash } from 'node:crypto';
-import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import type { Context } from 'koa';
 import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { VerificationKeys } from '../keys/verification_keys.ts';
 import type { Store } from '../store/store.ts';
 import { verifyAccessToken } from '../tasks/access_token.ts';
 import { verifyDpopProof } from '../wire/dpop_rfc9449.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { DPOP_PROOF_SECONDS_MAX, DPOP_REPLAY_MS, VERIFIED_TOKENS_MAX } from './limits.ts';
 
-/** Verifies our own access tokens, each once: the verdict is remembered by the token's hash until it expires. */
+interface Verdict {
+  readonly payload: JWTPayload;
+  readonly kid: string | undefined;
+}
+
+/**
+ * Verifies our own access tokens, each once: the verdict is remembered by the token's hash until it expires, or its key is
+ * revoked.
+ */
 export class TokenVerifier {
   readonly #store: Store;
-  readonly #keys: JWTVerifyGetKey;
-  readonly #verified = new Map<string, JWTPayload>();
+  readonly #keys: VerificationKeys;
+  readonly #verified = new Map<string, Verdict>();
 
-  constructor(store: Store, keys: JWTVerifyGetKey) {
+  constructor(store: Store, keys: VerificationKeys) {
     this.#store = store;
     this.#keys = keys;
   }
@@ -24,14 +33,15 @@ export class TokenVerifier {
     const key = createHash('sha256').update(audience).update('\0').update(token).digest('base64url');
     const known = this.#verified.get(key);
     if (known !== undefined) {
-      if ((known.exp ?? 0) * 1000 > Date.now()) return accepted(known);
+      const isLive = (known.payload.exp ?? 0) * 1000 > Date.now();
+      if (isLive && this.#keys.verifies(known.kid)) return accepted(known.payload);
       this.#verified.delete(key);
-      return refused(refusal('token_expired', 'The access token has expired.'));
+      if (!isLive) return refused(refusal('token_expired', 'The access token has expired.'));
     }
-    const verified = await verifyAccessToken(token, { issuer: this.#store.issuer, audience, keys: this.#keys });
+    const verified = await verifyAccessToken(token, { issuer: this.#store.issuer, audience, keys: this.#keys.find });
     if (!verified.ok) return verified;
     if (this.#verified.size >= VERIFIED_TOKENS_MAX) this.#verified.delete(this.#verified.keys().next().value!);
-    this.#verified.set(key, verified.value);
+    this.#verified.set(key, { payload: verified.value, kid: decodeProtectedHeader(token).kid });
     return verified;
   }
 

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, type JWK, type JWTPayload, jwtVerify } from 'jose';
+import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Store } from '../store/store.ts';
 import { findLiveTaskById } from './live_task.ts';
 
@@ -15,15 +15,16 @@ export interface IssuedToken extends JWTPayload {
 /** Recognises the access tokens of this issuer: signature, issuer, type and expiry. Whether one still works is not asked. */
 export type ReadAccessToken = (token: string) => Promise<IssuedToken | undefined>;
 
-export function createAccessTokenReader(issuer: string, publicKeys: readonly JWK[]): ReadAccessToken {
-  const keys = createLocalJWKSet({ keys: [...publicKeys] });
+export function createAccessTokenReader(issuer: string, keys: JWTVerifyGetKey): ReadAccessToken {
   return async (token) => {
     try {
       // RFC 9068 §4: the type keeps ID tokens and client assertions out.
       const { payload } = await jwtVerify(token, keys, { issuer, algorithms: ['ES256'], typ: 'at+jwt' });
       return isComplete(payload) ? payload : undefined;
-    } catch {
-      return undefined;
+    } catch (error) {
+      // Anything else is an outage: that a token is bad is not known then.
+      if (error instanceof errors.JOSEError) return undefined;
+      throw error;
     }
   };
 }

@@ -1,5 +1,3 @@
-import { createPublicKey } from 'node:crypto';
-import type { JWK } from 'jose';
 import type { Middleware } from 'koa';
 import { type ClientMetadata, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
@@ -20,7 +18,7 @@ import { createInteractionPolicy } from './interactions/policy.ts';
 import { createIntrospection, introspectAccessTokens } from './introspection.ts';
 import { recordIssuedTokens } from './issued_tokens.ts';
 import { assertIssuer, issuerPath } from './issuer.ts';
-import type { ProviderKeys } from './keys.ts';
+import { type ProviderKeys, publishKeys } from './keys.ts';
 import { lifetimes } from './lifetimes.ts';
 import { answerOutage } from './outage.ts';
 import { createAssertionCheck, detectReplays, refuseForgottenProofs } from './replay.ts';
@@ -56,11 +54,11 @@ export interface OAuthProvider {
 
 /** Builds the OAuth engine. Throws when the issuer or a configured client cannot be used. */
 export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
-  const { store, artifacts, tokenKeys, config } = options;
+  const { store, artifacts, config } = options;
   assertIssuer(config.issuer);
   const throttle = createTokenThrottle(store.ephemeral);
   const provider = new Provider(config.issuer, configuration(options, throttle.beforeClient));
-  const readAccessToken = createAccessTokenReader(config.issuer, tokenKeys.keys.map(publicJwk));
+  const readAccessToken = createAccessTokenReader(config.issuer, options.findTokenKey);
 
   detectReplays(provider, store.ephemeral);
   redeemOnce(provider, store, artifacts);
@@ -84,6 +82,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
     introspectAccessTokens(store, readAccessToken),
     revokeAccessTokens(store, readAccessToken),
     completeDiscovery(config.scopesSupported),
+    publishKeys(options.published),
   ];
   for (const step of steps) provider.use(step as Parameters<Provider['use']>[0]);
   return { provider, middleware: mount(provider, issuerPath(config.issuer)) };
@@ -192,10 +191,4 @@ function mount(provider: Provider, prefix: string): Middleware {
       ctx.req.url = url ?? '';
     }
   };
-}
-
-function publicJwk(privateJwk: JWK): JWK {
-  const { kid, alg, use } = privateJwk;
-  const jwk = createPublicKey({ key: privateJwk as never, format: 'jwk' }).export({ format: 'jwk' });
-  return { ...(jwk as JWK), ...(kid && { kid }), ...(alg && { alg }), ...(use && { use }) };
 }

@@ -1,90 +1,37 @@
-import { randomBytes } from 'node:crypto';
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
-import { type Selectable, sql } from 'kysely';
-import { append } from '../events/append.ts';
-import type { KeysTable } from '../store/postgres/tables.ts';
-import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import type { JWK, JWTVerifyGetKey } from 'jose';
+import type { Middleware } from 'koa';
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Keyring } from '../keys/keyring.ts';
+import type { VerificationKeys } from '../keys/verification_keys.ts';
 
-/** The vault's purpose for private keys at rest. */
-const KEY_PURPOSE = 'provider-key';
-const COOKIE_KEY_BYTES = 32;
-
+/** The keys of one OAuth engine; when they change, another engine is built (it takes a millisecond). */
 export interface ProviderKeys {
-  /** Private ES256 keys, the one that signs first. Retired keys stay, so that what they signed still verifies. */
+  /** Private ES256 keys, the one that signs first. */
   readonly tokenKeys: { readonly keys: readonly JWK[] };
   /** The first signs cookies, all verify. */
   readonly cookieKeys: readonly string[];
+  /** What everybody verifies with: of tokens and of leases, also what does not sign yet. */
+  readonly published: readonly JWK[];
+  readonly findTokenKey: JWTVerifyGetKey;
 }
 
-/** Loads the keys of the OAuth engine and makes those that are missing. Of several processes that start at once, one makes them. */
-export async function loadProviderKeys(store: Store): Promise<ProviderKeys> {
-  return transact(store, async (tx, afterCommit) => {
-    await sql`select pg_advisory_xact_lock(hashtext('countersign:provider-keys'))`.execute(tx);
-    const tokenRows = await keysFor(store, tx, afterCommit, 'token', makeTokenKey);
-    const cookieRows = await keysFor(store, tx, afterCommit, 'cookie', makeCookieKey);
-    return {
-      tokenKeys: { keys: tokenRows.map((row) => JSON.parse(openKey(store, row)) as JWK) },
-      cookieKeys: cookieRows.map((row) => openKey(store, row)),
-    };
-  });
+/** The keys in force. Throws `KeysOutdated` when none may sign. */
+export function providerKeys(keyring: Keyring, verification: VerificationKeys): ProviderKeys {
+  const signer = keyring.signer('token');
+  const others = keyring.privateKeys('token').filter((key) => key.kid !== signer.kid);
+  return {
+    tokenKeys: { keys: [signer, ...others] },
+    cookieKeys: keyring.secrets(),
+    published: keyring.published(),
+    findTokenKey: verification.find,
+  };
 }
 
-type KeyRow = Selectable<KeysTable>;
-interface NewKey {
-  readonly kid: string;
-  readonly algorithm: string;
-  readonly publicJwk: JWK;
-  readonly secret: string;
-}
-
-/** The active key first, then retired ones, newest first. */
-async function keysFor(
-  store: Store,
-  tx: Tx,
-  afterCommit: AfterCommit,
-  purpose: 'token' | 'cookie',
-  make: () => Promise<NewKey>,
-): Promise<KeyRow[]> {
-  const rows = await tx
-    .selectFrom('keys')
-    .selectAll()
-    .where('purpose', '=', purpose)
-    .orderBy(sql`state = 'active'`, 'desc')
-    .orderBy('created_at', 'desc')
-    .execute();
-  if (rows[0]?.state === 'active') return rows;
-  const key = await make();
-  const row = await tx
-    .insertInto('keys')
-    .values({
-      kid: key.kid,
-      purpose,
-      algorithm: key.algorithm,
-      public_jwk: JSON.stringify(key.publicJwk),
-      private_sealed: store.vault.seal(KEY_PURPOSE, key.secret),
-      state: 'active',
-    })
-    .returningAll()
-    .executeTakeFirstOrThrow();
-  await append(store, tx, afterCommit, { kind: 'key.made', ids: { kid: key.kid, purpose, algorithm: key.algorithm } });
-  return [row, ...rows];
-}
-
-function openKey(store: Store, row: KeyRow): string {
-  return store.vault.open(KEY_PURPOSE, row.private_sealed).toString('utf8');
-}
-
-async function makeTokenKey(): Promise<NewKey> {
-  const pair = await generateKeyPair('ES256', { extractable: true });
-  const publicJwk = await exportJWK(pair.publicKey);
-  const kid = await calculateJwkThumbprint(publicJwk);
-  const named = { kid, alg: 'ES256', use: 'sig' };
-  const privateJwk = { ...(await exportJWK(pair.privateKey)), ...named };
-  return { kid, algorithm: 'ES256', publicJwk: { ...publicJwk, ...named }, secret: JSON.stringify(privateJwk) };
-}
-
-async function makeCookieKey(): Promise<NewKey> {
-  const kid = `cookie-${randomBytes(8).toString('hex')}`;
-  return { kid, algorithm: 'HS256', publicJwk: {} as JWK, secret: randomBytes(COOKIE_KEY_BYTES).toString('base64url') };
+/** The engine publishes the keys it signs with; leases are signed by others (RFC 7517 §5). */
+export function publishKeys(published: readonly JWK[]): Middleware {
+  return async (ctx, next) => {
+    await next();
+    const { oidc } = ctx as unknown as KoaContextWithOIDC;
+    if (oidc?.route === 'jwks' && ctx.status === 200) ctx.body = { keys: published };
+  };
 }

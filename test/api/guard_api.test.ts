@@ -3,11 +3,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { decideByScript } from '../../examples/demo/approver.ts';
 import { sha256Base64url } from '../../src/kernel/digest.ts';
 import { newId } from '../../src/kernel/ids.ts';
-import { loadProviderKeys } from '../../src/provider/keys.ts';
 import { clientAssertion } from '../../src/wire/client_assertion_rfc7523.ts';
 import { generateDpopKey } from '../../src/wire/dpop_rfc9449.ts';
 import { GUARD_API, GUARD_API_PATH } from '../../src/wire/guard_api.ts';
 import { startWorld, type World } from '../e2e/world.ts';
+import { loadProviderKeys } from '../support/keys.ts';
 import { RawAgent } from './raw_agent.ts';
 import { type Answer, RawGuard, type RequestOptions } from './raw_guard.ts';
 import { expectRefused, snapshot } from './unchanged.ts';

@@ -147,6 +147,8 @@ test('T3: an issuer without TLS refuses to start, except on loopback', () => {
       artifacts: {} as never,
       tokenKeys: { keys: [] },
       cookieKeys: ['k'],
+      published: [],
+      findTokenKey: () => Promise.reject(new Error('no token in this test')),
       config: {
         issuer,
         scopesSupported: [],

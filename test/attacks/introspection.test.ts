@@ -1,6 +1,6 @@
 import { type CryptoKey, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { loadProviderKeys } from '../../src/provider/keys.ts';
+import { loadProviderKeys } from '../support/keys.ts';
 import type { OAuthBrowser } from '../support/oauth_browser.ts';
 import { newPkce } from '../support/oauth_browser.ts';
 import { authorize, clientAssertion, obtainTokens, postForm, redeemCode, refresh } from '../support/oauth_flow.ts';

@@ -81,9 +81,10 @@ test('the whole flow works under a path, cookies and all', async () => {
 
 test('the public keys hold nothing private', async () => {
   const { keys } = (await json(`${atRoot.issuer}/jwks`)) as { keys: Record<string, unknown>[] };
-  expect(keys).toHaveLength(1);
+  // One signs tokens, one signs leases.
+  expect(keys).toHaveLength(2);
   expect(keys[0]).toMatchObject({ kty: 'EC', crv: 'P-256', alg: 'ES256', use: 'sig' });
-  expect(keys[0]).not.toHaveProperty('d');
+  for (const key of keys) expect(key).not.toHaveProperty('d');
 });
 
 test('a request without a resource, or for two, is refused', async () => {

@@ -13,7 +13,6 @@ import type { Artifacts } from '../../src/provider/adapter.ts';
 import { createOAuthProvider, type OAuthProvider, type ProviderOptions } from '../../src/provider/create_provider.ts';
 import type { InteractionPages } from '../../src/provider/interactions/pages.ts';
 import { createInteractionRoutes } from '../../src/provider/interactions/routes.ts';
-import { loadProviderKeys } from '../../src/provider/keys.ts';
 import { pinHost } from '../../src/provider/pin_host.ts';
 import { createMemoryArtifactStore } from '../../src/store/memory/artifacts.ts';
 import { createPostgresArtifactStore } from '../../src/store/postgres/artifacts.ts';
@@ -21,6 +20,7 @@ import type { ToolSelection } from '../../src/store/postgres/tables.ts';
 import type { Store } from '../../src/store/store.ts';
 import { transact } from '../../src/store/transact.ts';
 import { createTestDatabase } from './database.ts';
+import { loadProviderKeys } from './keys.ts';
 import { OAuthBrowser } from './oauth_browser.ts';
 import { createTestStore, type TestStoreChanges } from './test_store.ts';
 
