@@ -9,6 +9,7 @@ import { openStepUp } from '../approvals/open.ts';
 import { waitForStepUp } from '../approvals/wait.ts';
 import { withdrawStepUp } from '../approvals/withdraw.ts';
 import type { JsonObject } from '../kernel/json.ts';
+import { whileParked } from '../kernel/parking.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
 import { authorizeCall } from '../tasks/authorize_call.ts';
@@ -39,6 +40,8 @@ export interface GuardApi {
   readonly store: Store;
   readonly book: PolicyBook;
   readonly tokens: TokenVerifier;
+  /** Aborts when this process is about to end: who waits is answered with the state as it is, and asks another one. */
+  readonly draining: AbortSignal;
 }
 
 /** Every route acts for the guard's own tool server only, found by the client its token was issued to (design §3). */
@@ -165,7 +168,7 @@ async function guardKeys(store: Store, clientId: string): Promise<JWK[]> {
 async function wait(
   ctx: Context,
   server: ToolServer,
-  { store }: GuardApi,
+  { store, draining }: GuardApi,
   waits: Places,
 ): Promise<Refusal | undefined> {
   const seconds = Number(ctx.query.seconds ?? '0');
@@ -178,12 +181,14 @@ async function wait(
   }
   const gone = new AbortController();
   ctx.req.once('close', () => gone.abort());
-  const status = await waitForStepUp(store, {
-    stepUpId: ctx.params.id,
-    toolServerId: server.id,
-    timeoutMs: seconds * 1000,
-    signal: gone.signal,
-  }).finally(() => waits.leave(server.id));
+  const status = await whileParked(() =>
+    waitForStepUp(store, {
+      stepUpId: ctx.params.id,
+      toolServerId: server.id,
+      timeoutMs: seconds * 1000,
+      signal: AbortSignal.any([gone.signal, draining]),
+    }),
+  ).finally(() => waits.leave(server.id));
   if (!status.ok) return status.refusal;
   answer(ctx, { ...status.value });
   return undefined;

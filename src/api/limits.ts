@@ -9,7 +9,5 @@ export const DPOP_REPLAY_MS = 70_000;
 export const VERIFIED_TOKENS_MAX = 10_000;
 /** Of all callers together: a guard that waits asks again every few seconds, and as many may wait as there are places. */
 export const REGISTRATIONS_PER_MINUTE = 300;
-/** A probe is answered within this time, whatever PostgreSQL does. */
-export const READY_MS_MAX = 2_000;
 /** Long-polls of one tool server at a time; each holds a connection and asks PostgreSQL twice a second. */
 export const WAITS_PER_TOOL_SERVER_MAX = 512;

@@ -11,6 +11,8 @@ export interface ConsoleParts {
   readonly rp: RelyingParty;
   /** Fetches the metadata of a tool server that asks to be accepted. */
   readonly fetch: SafeFetch;
+  /** Aborts when this process is about to end: pages that wait are answered, and ask another one. */
+  readonly draining: AbortSignal;
 }
 
 /** One request, as the handlers see it. */

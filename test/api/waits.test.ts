@@ -17,6 +17,7 @@ let database: TestDatabase;
 let scene: Scenario;
 let origin: string;
 const server = createServer();
+const draining = new AbortController();
 
 beforeAll(async () => {
   database = await createTestDatabase();
@@ -24,7 +25,12 @@ beforeAll(async () => {
   scene = await Scenario.create(store);
   const tokens = { authenticate: async () => accepted({ client_id: scene.server.client_id }) };
   const router = new Router();
-  addGuardRoutes(router, { store, book: scene.book, tokens: tokens as unknown as TokenVerifier });
+  addGuardRoutes(router, {
+    store,
+    book: scene.book,
+    tokens: tokens as unknown as TokenVerifier,
+    draining: draining.signal,
+  });
   server.on('request', new Koa().use(router.routes()).callback());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -60,4 +66,15 @@ it('a wait lasts as long as it was asked to, or until the decision', async () =>
   const decided = fetch(`${origin}${GUARD_API.wait(stepUpId)}?seconds=25`);
   await scene.decide(stepUpId, scene.requester, 'approve');
   expect(await (await decided).json()).toMatchObject({ state: 'approved' });
+});
+
+it('a wait ends at once, with the state as it is, when the process is about to end', async () => {
+  const stepUpId = await scene.ask('write_file', { path: 'c.md', content: 'x' });
+  const startedAt = performance.now();
+  const waiting = fetch(`${origin}${GUARD_API.wait(stepUpId)}?seconds=25`);
+  setTimeout(() => draining.abort(), 300);
+  const answer = await waiting;
+  expect(answer.status).toBe(200);
+  expect(await answer.json()).toMatchObject({ state: 'open' });
+  expect(performance.now() - startedAt).toBeLessThan(12_000);
 });

@@ -45,7 +45,7 @@ export async function serveConsole(changes: TestStoreChanges = {}): Promise<Serv
   const origin = `http://localhost:${(server.address() as AddressInfo).port}`;
   const store = createTestStore(database, { ...changes, issuer: origin });
   const rp = { id: 'localhost', origin, name: 'Countersign' };
-  const router = createConsole({ store, rp, fetch: createSafeFetch() });
+  const router = createConsole({ store, rp, fetch: createSafeFetch(), draining: new AbortController().signal });
   app.use(router.routes()).use(router.allowedMethods());
   server.on('request', app.callback());
   const scenario = await Scenario.create(store, await policiesWithTwoApprovers());

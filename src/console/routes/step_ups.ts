@@ -2,6 +2,7 @@ import { decide } from '../../approvals/decide.ts';
 import { decisionPurpose, issueDecisionToken } from '../../approvals/decision_token.ts';
 import { viewStepUp } from '../../approvals/view.ts';
 import type { JsonObject } from '../../kernel/json.ts';
+import { whileParked } from '../../kernel/parking.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { StepUpView } from '../../model/step_up_view.ts';
 import { beginConfirmation, finishConfirmation } from '../../people/confirm_passkey.ts';
@@ -57,17 +58,19 @@ async function showStepUp(visit: PersonalVisit): Promise<Answer> {
 async function waitForChange(visit: PersonalVisit): Promise<Answer> {
   const shown = visit.query.get('state') ?? '';
   let settled = false;
-  const changed = await waitFor(
-    visit.store.ephemeral,
-    CHANNELS.stepUp(visit.params.id ?? ''),
-    async () => {
-      const found = await viewFor(visit);
-      if (!found.ok) return found;
-      const now = new Date();
-      settled = isSettled(found.value, now);
-      return settled || liveState(found.value, now) !== shown ? found : undefined;
-    },
-    { timeoutMs: LIVE_WAIT_MS, pollMs: LIVE_POLL_MS, signal: visit.signal },
+  const look = async () => {
+    const found = await viewFor(visit);
+    if (!found.ok) return found;
+    const now = new Date();
+    settled = isSettled(found.value, now);
+    return settled || liveState(found.value, now) !== shown ? found : undefined;
+  };
+  const changed = await whileParked(() =>
+    waitFor(visit.store.ephemeral, CHANNELS.stepUp(visit.params.id ?? ''), look, {
+      timeoutMs: LIVE_WAIT_MS,
+      pollMs: LIVE_POLL_MS,
+      signal: AbortSignal.any([visit.signal, visit.draining]),
+    }),
   );
   if (changed !== undefined && !changed.ok) return refuseWith(changed.refusal);
   return {
