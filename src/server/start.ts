@@ -5,15 +5,16 @@ import { loadCheckpointKey } from '../events/checkpoint_key.ts';
 import { startSealer } from '../events/sealer.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { createSafeFetch } from '../kernel/safe_fetch.ts';
-import { loadProviderKeys } from '../provider/keys.ts';
+import { openKeyring } from '../keys/keyring.ts';
 import type { Store } from '../store/store.ts';
 import { openChannels } from './channels.ts';
+import { createClosing } from './closing.ts';
 import { createHttpApp } from './http_app.ts';
-import { FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
-import { listen } from './listen.ts';
+import { CLOSE_STEP_MS_MAX, FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
 import { openFoundation } from './open_foundation.ts';
 import { loadPolicyBook } from './policy.ts';
 import { startPruning } from './prune.ts';
+import { startServing } from './serving.ts';
 
 export interface RunningServer {
   readonly issuer: string;
@@ -36,53 +37,55 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
   const channels = await openChannels(config);
   const foundation = await openFoundation(config, { log, onLost });
   const { store } = foundation;
-  const closing: (() => Promise<void>)[] = [foundation.stop];
-  const stop = async () => {
-    for (const close of closing.splice(0).reverse()) await close();
-  };
+  const closing = createClosing(log);
+  closing.add('the stores', foundation.stop);
   try {
     const book = await loadPolicyBook(store, config.policies);
     const checkpointKey = await loadCheckpointKey(store);
     const sealer = startSealer(store, { checkpointKey, log });
-    closing.push(async () => {
-      await sealer.sealNow();
-      await sealer.stop();
-    });
+    closing.add('the sealer', () => sealer.stop());
+    closing.add('the event log', () => sealer.sealNow());
     const expiry = startExpiry(store);
-    closing.push(() => expiry.stop());
+    closing.add('the sweep of step-ups', () => expiry.stop());
     const delivery = startDelivery(store, channels);
-    closing.push(() => delivery.stop());
+    closing.add('the delivery of messages', () => delivery.stop());
     const pruning = startPruning(store, foundation.artifacts.durable);
-    closing.push(() => pruning.stop());
-    let isDraining = false;
+    closing.add('pruning', () => pruning.stop());
+    const keyring = await openKeyring(store);
+    closing.add('the keyring', async () => keyring.stop());
+    const draining = new AbortController();
     const app = createHttpApp({
       config,
       store,
       artifacts: foundation.artifacts,
       book,
-      keys: await loadProviderKeys(store),
+      keyring,
       fetch: createSafeFetch({
         allowedHosts: config.fetch_allowed_hosts,
         timeoutMs: FETCH_TIMEOUT_MS,
         bytesMax: FETCH_BYTES_MAX,
       }),
-      isDraining: () => isDraining,
+      draining: draining.signal,
     });
-    const listening = await listen(app.callback(), { ...config.listen, setting: '--port or listen.port' });
-    closing.push(async () => {
-      isDraining = true;
-      await listening.close();
+    const serving = await startServing({
+      config,
+      store,
+      handler: app.callback(),
+      draining,
+      areKeysCurrent: () => keyring.isCurrent(),
     });
-    log.info({ issuer: config.issuer, port: listening.port }, 'the server is ready');
+    const { announce_seconds, seconds_max } = config.drain;
+    closing.add('serving', serving.drain, (announce_seconds + seconds_max) * 1_000 + CLOSE_STEP_MS_MAX);
+    log.info({ issuer: config.issuer, port: serving.port }, 'the server is ready');
     return {
       issuer: config.issuer,
-      port: listening.port,
+      port: serving.port,
       store,
       verifierKey: checkpointKey.verifierKey,
-      stop,
+      stop: closing.run,
     };
   } catch (error) {
-    await stop();
+    await closing.run();
     throw error;
   }
 }
