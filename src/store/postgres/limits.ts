@@ -21,3 +21,14 @@ export const VERSION_MIN = 15;
 export const CONNECTION_CHECK_TIMEOUT_MS = 5_000;
 /** A connection that says nothing is probed after this; Linux then gives it up after ten probes, one a second. */
 export const KEEP_ALIVE_DELAY_MS = 10_000;
+/** PostgreSQL takes notifications below 8,000 bytes; the channel and the quotes of JSON are part of them. */
+export const NOTIFICATION_BYTES_MAX = 7_900;
+/** Notifications that one statement sends. */
+export const NOTIFIED_TOGETHER_MAX = 200;
+/** How long a subscription waits for the connection that listens before it relies on being called when that is back. */
+export const LISTENING_WAIT_MS = 1_000;
+export const LISTENING_RETRY_MS = 100;
+export const LISTENING_RETRY_MS_MAX = 2_000;
+/** How often a server sends itself a notification, and how long it believes in a connection on which none came. */
+export const LISTENING_CHECK_MS = 5_000;
+export const LISTENING_SILENCE_MS_MAX = 16_000;
