@@ -8,6 +8,7 @@ const PAUSE_MS = 5_000;
 /** "Delivery success and failure" of Standard Webhooks 1.0.0: these are about the receiver, not about the message. */
 const OVERLOADED = [429, 502, 503, 504];
 const GONE = 410;
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 
 /** Messages to a program of the operator's, as Standard Webhooks 1.0.0 has them. */
 export function createWebhookChannel(settings: WebhookSettings, fetch: SafeFetch): Channel {
@@ -60,7 +61,7 @@ function readAnswer({ status, headers }: SafeFetchResponse): Delivery {
 export function readRetryAfter(value: string | undefined, now: Date): number | null {
   if (value === undefined) return null;
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
-  const at = Date.parse(value);
+  const at = HTTP_DATE.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(at) ? null : Math.max(0, at - now.getTime());
 }
 
