@@ -1,13 +1,12 @@
 import { performance } from 'node:perf_hooks';
 import type { JWK } from 'jose';
-import { type Selectable, sql } from 'kysely';
 import type { Unsubscribe } from '../store/ephemeral.ts';
-import type { KeysTable } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
 import { KEYS_POLL_MS, KEYS_STALE_SECONDS_MAX, KEYS_UNKNOWN_ID_MS_MIN, type SigningPurpose } from './limits.ts';
-import { openKey } from './make_key.ts';
-import { makeMissingKeys } from './rotate.ts';
+import { makeMissingKeys } from './missing.ts';
+import { oneAtATime } from './one_at_a_time.ts';
+import { type KeyReading, privatePart, publicPart, readKeys, timeOf } from './read_keys.ts';
 import { inOrderOfUse, keyStateAt } from './state.ts';
 
 /** The keys could not be read for so long that one of them may have been revoked meanwhile. An outage, not a refusal. */
@@ -37,34 +36,76 @@ export interface Keyring {
   stop(): Promise<void>;
 }
 
-type KeyRow = Selectable<KeysTable>;
-type Known = Omit<KeyRow, 'private_sealed'> & { readonly secret: string };
-
-interface Reading {
-  readonly keys: readonly Known[];
-  /** The clock of PostgreSQL, and the monotonic clock of this process when it was read. */
-  readonly databaseTime: Date;
-  readonly readAtMs: number;
-}
-
 /** Loads the keys, after making those that are missing: of many processes that start at once, one makes them. */
 export async function openKeyring(store: Store): Promise<Keyring> {
   await makeMissingKeys(store);
-  let reading = await read(store, []);
-  let seen = fingerprint(reading);
-  let isFailing = false;
+  let reading = await readKeys(store, []);
+  let seen = inUse(reading);
   const listeners = new Set<() => void>();
-
   const notify = () => {
-    const now = fingerprint(reading);
+    const now = inUse(reading);
     if (now === seen) return;
     seen = now;
     for (const listener of listeners) listener();
   };
   const refresh = oneAtATime(async () => {
-    reading = await read(store, reading.keys);
+    reading = await readKeys(store, reading.keys);
     notify();
   });
+  const stopWatching = await watch(store, refresh, notify);
+  return {
+    ...view(() => reading),
+    onChange(listener) {
+      const own = () => listener();
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+    refresh,
+    async refreshForUnknown() {
+      if (performance.now() - reading.readAtMs >= KEYS_UNKNOWN_ID_MS_MIN) await refresh();
+    },
+    async stop() {
+      stopWatching();
+      listeners.clear();
+      await refresh.settled();
+    },
+  };
+}
+
+function view(reading: () => KeyReading): Omit<Keyring, 'onChange' | 'refresh' | 'refreshForUnknown' | 'stop'> {
+  const using = (purpose: SigningPurpose) =>
+    inOrderOfUse(
+      reading().keys.filter((key) => key.purpose === purpose),
+      timeOf(reading()),
+    );
+  const isCurrent = () => performance.now() - reading().readAtMs <= KEYS_STALE_SECONDS_MAX * 1000;
+  const published = (purpose?: 'token' | 'lease') =>
+    (purpose === undefined ? (['token', 'lease'] as const) : [purpose]).flatMap((one) =>
+      using(one).map((key) => publicPart(key)),
+    );
+  return {
+    signer(purpose) {
+      if (!isCurrent()) {
+        const words = `The keys could not be read for ${KEYS_STALE_SECONDS_MAX} s, so nothing is signed: one may have been revoked.`;
+        throw new KeysOutdated(words);
+      }
+      const first = using(purpose)[0];
+      if (first === undefined || keyStateAt(first, timeOf(reading())) !== 'signing') {
+        throw new KeysOutdated(`No ${purpose} key signs now. Make one: countersign keys rotate ${purpose}`);
+      }
+      return privatePart(first);
+    },
+    privateKeys: (purpose) => using(purpose).map(privatePart),
+    published,
+    kids: () => published().map((key) => key.kid!),
+    secrets: () => using('cookie').map((key) => key.secret),
+    isCurrent,
+  };
+}
+
+/** Reads again each second and when told; answers how to stop. `notify` is for what time alone changes. */
+async function watch(store: Store, refresh: () => Promise<void>, notify: () => void): Promise<() => void> {
+  let isFailing = false;
   const tick = async () => {
     try {
       await refresh();
@@ -83,110 +124,16 @@ export async function openKeyring(store: Store): Promise<Keyring> {
       store.log.warn({ err: error }, 'changes of the keys are not announced to this process; it looks each second');
       return () => {};
     });
-
-  const using = (purpose: SigningPurpose) =>
-    inOrderOfUse(
-      reading.keys.filter((key) => key.purpose === purpose),
-      nowOf(reading),
-    );
-  const isCurrent = () => performance.now() - reading.readAtMs <= KEYS_STALE_SECONDS_MAX * 1000;
-  const privateKeys = (purpose: 'token' | 'lease') => using(purpose).map((key) => JSON.parse(key.secret) as JWK);
-  const published = (purpose?: 'token' | 'lease') =>
-    (purpose === undefined ? (['token', 'lease'] as const) : [purpose]).flatMap((one) =>
-      using(one).map((key) => key.public_jwk as unknown as JWK),
-    );
-  return {
-    signer(purpose) {
-      if (!isCurrent()) throw new KeysOutdated(outdated());
-      const first = using(purpose)[0];
-      if (first === undefined || keyStateAt(first, nowOf(reading)) !== 'signing') {
-        throw new KeysOutdated(
-          `There is no ${purpose} key that signs now. Make one: countersign keys rotate ${purpose}`,
-        );
-      }
-      return JSON.parse(first.secret) as JWK;
-    },
-    privateKeys,
-    published,
-    kids: () => published().map((key) => key.kid!),
-    secrets: () => using('cookie').map((key) => key.secret),
-    isCurrent,
-    onChange(listener) {
-      const own = () => listener();
-      listeners.add(own);
-      return () => listeners.delete(own);
-    },
-    refresh,
-    async refreshForUnknown() {
-      if (performance.now() - reading.readAtMs >= KEYS_UNKNOWN_ID_MS_MIN) await refresh();
-    },
-    async stop() {
-      clearInterval(timer);
-      unsubscribe();
-      listeners.clear();
-      await refresh.settled();
-    },
+  return () => {
+    clearInterval(timer);
+    unsubscribe();
   };
 }
 
-function outdated(): string {
-  return `The keys could not be read for ${KEYS_STALE_SECONDS_MAX} s, so nothing is signed: one may have been revoked.`;
-}
-
-async function read(store: Store, known: readonly Known[]): Promise<Reading> {
-  const { rows } = await sql<KeyRow & { database_time: Date }>`
-    select keys.*, clock_timestamp() as database_time from keys
-    where purpose <> 'checkpoint' and state <> 'revoked'
-      and (verifies_until is null or verifies_until > clock_timestamp())`.execute(store.db);
-  const secrets = new Map(known.map((key) => [key.kid, key.secret]));
-  const keys = rows.map(({ private_sealed, database_time: _, ...row }) => ({
-    ...row,
-    // Opened once: a key never changes.
-    secret: secrets.get(row.kid) ?? openKey(store.vault, private_sealed),
-  }));
-  return { keys, databaseTime: rows[0]?.database_time ?? new Date(), readAtMs: performance.now() };
-}
-
-function nowOf({ databaseTime, readAtMs }: Reading): Date {
-  return new Date(databaseTime.getTime() + performance.now() - readAtMs);
-}
-
-/** What signs and verifies now, and in which order: equal means that nobody needs to be told. */
-function fingerprint(reading: Reading): string {
-  const now = nowOf(reading);
-  const inUse = inOrderOfUse(reading.keys, now).map((key) => `${key.purpose}:${key.kid}:${keyStateAt(key, now)}`);
-  return inUse.join(' ');
-}
-
-interface OneAtATime {
-  (): Promise<void>;
-  settled(): Promise<void>;
-}
-
-/** Runs `work` for callers that come together once, starting after the call of each: what committed before is seen. */
-function oneAtATime(work: () => Promise<void>): OneAtATime {
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
-  const start = (): Promise<void> => {
-    running = work().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
-  const run = (): Promise<void> => {
-    if (running === undefined) return start();
-    next ??= running
-      .catch(() => {})
-      .then(() => {
-        next = undefined;
-        return start();
-      });
-    return next;
-  };
-  return Object.assign(run, {
-    settled: async () => {
-      await running?.catch(() => {});
-      await next?.catch(() => {});
-    },
-  });
+/** What signs and verifies now, and in which order: while it is equal nobody needs to be told. */
+function inUse(reading: KeyReading): string {
+  const now = timeOf(reading);
+  return inOrderOfUse(reading.keys, now)
+    .map((key) => `${key.purpose}:${key.kid}:${keyStateAt(key, now)}`)
+    .join(' ');
 }

@@ -43,12 +43,20 @@ export function changeKeys<Value>(store: Store, work: (change: KeyChange) => Pro
  * nothing is made: however many rotate at once, one key comes next.
  */
 export function rotateKey(store: Store, purpose: SigningPurpose, publishSeconds: number): Promise<Rotation> {
-  return changeKeys(store, async (change) => {
-    const keys = await keysOf(change.tx, purpose);
-    const next = keys.find((key) => keyStateAt(key, change.now) === 'published');
-    if (next !== undefined) return { purpose, kid: next.kid, signsFrom: next.activates_at, wasUnderWay: true };
-    return succeed(change, purpose, keys, publishSeconds);
-  });
+  return changeKeys(store, async (change) =>
+    rotateIn(change, purpose, await keysOf(change.tx, purpose), publishSeconds),
+  );
+}
+
+export async function rotateIn(
+  change: KeyChange,
+  purpose: SigningPurpose,
+  keys: readonly KeyRow[],
+  publishSeconds: number,
+): Promise<Rotation> {
+  const next = keys.find((key) => keyStateAt(key, change.now) === 'published');
+  if (next !== undefined) return { purpose, kid: next.kid, signsFrom: next.activates_at, wasUnderWay: true };
+  return succeed(change, purpose, keys, publishSeconds);
 }
 
 /** Makes the next key; what signs now, or was to sign next, retires when it takes over. With nobody to wait for it signs at once. */
@@ -98,15 +106,4 @@ async function forgetEnded({ tx, now }: KeyChange, keys: readonly KeyRow[]): Pro
 
 export function keysOf(tx: Tx, purpose: SigningPurpose): Promise<KeyRow[]> {
   return tx.selectFrom('keys').selectAll().where('purpose', '=', purpose).orderBy('created_at').execute();
-}
-
-/** Makes the keys an installation starts with. */
-export async function makeMissingKeys(store: Store): Promise<void> {
-  await changeKeys(store, async (change) => {
-    for (const purpose of SIGNING_PURPOSES) {
-      const keys = await keysOf(change.tx, purpose);
-      const hasOne = keys.some((key) => ['signing', 'published'].includes(keyStateAt(key, change.now)));
-      if (!hasOne) await succeed(change, purpose, keys, 0);
-    }
-  });
 }
