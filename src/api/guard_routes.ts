@@ -47,14 +47,7 @@ export interface GuardApi {
 /** Every route acts for the guard's own tool server only, found by the client its token was issued to (design §3). */
 export function addGuardRoutes(router: Router, api: GuardApi): void {
   const waits = new Places(WAITS_PER_TOOL_SERVER_MAX);
-  const guarded =
-    (handle: (ctx: Context, server: ToolServer) => Promise<Refusal | undefined>) => async (ctx: Context) => {
-      const server = await authenticateGuard(ctx, api);
-      // Tells the guard that its own token failed, not the caller's (RFC 9449 §7.1).
-      if (!server.ok) ctx.set('WWW-Authenticate', 'DPoP error="invalid_token"');
-      const found = server.ok ? await handle(ctx, server.value) : server.refusal;
-      if (found !== undefined) answerRefusal(ctx, found);
-    };
+  const guarded = guardedBy(api);
   router.post(
     GUARD_API.evaluate,
     guarded((ctx, server) => evaluate(ctx, server, api)),
@@ -89,7 +82,21 @@ export function addGuardRoutes(router: Router, api: GuardApi): void {
   );
 }
 
-async function authenticateGuard(ctx: Context, { store, tokens }: GuardApi): Promise<Result<ToolServer, Refusal>> {
+/** Makes a route of guards out of what answers an authenticated one. */
+export function guardedBy(api: Pick<GuardApi, 'store' | 'tokens'>) {
+  return (handle: (ctx: Context, server: ToolServer) => Promise<Refusal | undefined>) => async (ctx: Context) => {
+    const server = await authenticateGuard(ctx, api);
+    // Tells the guard that its own token failed, not the caller's (RFC 9449 §7.1).
+    if (!server.ok) ctx.set('WWW-Authenticate', 'DPoP error="invalid_token"');
+    const found = server.ok ? await handle(ctx, server.value) : server.refusal;
+    if (found !== undefined) answerRefusal(ctx, found);
+  };
+}
+
+async function authenticateGuard(
+  ctx: Context,
+  { store, tokens }: Pick<GuardApi, 'store' | 'tokens'>,
+): Promise<Result<ToolServer, Refusal>> {
   const token = await tokens.authenticate(ctx, {
     audience: `${store.issuer}${GUARD_API_PATH}`,
     scope: GUARD_API_SCOPE,

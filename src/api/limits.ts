@@ -11,3 +11,5 @@ export const VERIFIED_TOKENS_MAX = 10_000;
 export const REGISTRATIONS_PER_MINUTE = 300;
 /** Long-polls of one tool server at a time; each holds a connection and asks PostgreSQL twice a second. */
 export const WAITS_PER_TOOL_SERVER_MAX = 512;
+/** Processes of one guard that wait for a lease at a time; each asks again every few seconds. */
+export const LEASES_PER_TOOL_SERVER_MAX = 64;

@@ -4,6 +4,8 @@ import type { PolicyBook } from '../agents/policy_book.ts';
 import { TokenVerifier } from '../api/bearer.ts';
 import { addGuardRoutes } from '../api/guard_routes.ts';
 import { answerRefusal } from '../api/http.ts';
+import { addLeaseRoutes } from '../api/lease_routes.ts';
+import type { Leases } from '../api/leases.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
 import type { Config } from '../config.ts';
@@ -27,6 +29,7 @@ export interface HttpParts {
   readonly artifacts: Foundation['artifacts'];
   readonly book: PolicyBook;
   readonly keyring: Keyring;
+  readonly leases: Leases;
   readonly fetch: SafeFetch;
   /** Aborts when this process is about to end: who waits is answered with the state as it is. */
   readonly draining: AbortSignal;
@@ -53,10 +56,12 @@ export function createHttpApp(parts: HttpParts): Koa {
   return app;
 }
 
-function addApi({ store, config, draining }: HttpParts, book: PolicyBook, verification: VerificationKeys): Router {
+function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKeys): Router {
+  const { store, config, leases, draining } = parts;
   const router = new Router({ prefix: new URL(config.issuer).pathname.replace(/\/$/, '') });
   const tokens = new TokenVerifier(store, verification);
   addGuardRoutes(router, { store, book, tokens, draining });
+  addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
   addTaskRoutes(router, { store, tokens, purposeCodes: config.purpose_codes.map((purpose) => purpose.code) });
   return router;

@@ -10,6 +10,7 @@ import type { Store } from '../store/store.ts';
 import { openChannels } from './channels.ts';
 import { createClosing } from './closing.ts';
 import { createHttpApp } from './http_app.ts';
+import { startLeases } from './leases.ts';
 import { CLOSE_STEP_MS_MAX, FETCH_BYTES_MAX, FETCH_TIMEOUT_MS } from './limits.ts';
 import { openFoundation } from './open_foundation.ts';
 import { loadPolicyBook } from './policy.ts';
@@ -53,6 +54,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('pruning', () => pruning.stop());
     const keyring = await openKeyring(store);
     closing.add('the keyring', async () => keyring.stop());
+    const { leases, stop: stopLeases } = await startLeases(store, keyring, log);
+    closing.add('the leases of guards', stopLeases);
     const draining = new AbortController();
     const app = createHttpApp({
       config,
@@ -60,6 +63,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
       artifacts: foundation.artifacts,
       book,
       keyring,
+      leases,
       fetch: createSafeFetch({
         allowedHosts: config.fetch_allowed_hosts,
         timeoutMs: FETCH_TIMEOUT_MS,

@@ -25,6 +25,11 @@ export const GUARD_API = {
   visibleTools: `${GUARD_API_PATH}/visible-tools`,
   /** Report the tools the server lists now. Answers `ManifestAnswer`. */
   manifest: `${GUARD_API_PATH}/manifest`,
+  /**
+   * Long-poll: `GET ?nonce=…&seconds=0..5`, with `epoch`, `position` and `head` of the lease the guard holds, if it holds
+   * one. Answers `{ lease }`, a signed lease (`wire/lease.ts`): at once when something was revoked, else after that time.
+   */
+  lease: `${GUARD_API_PATH}/lease`,
 } as const;
 
 /** Where a guard without an accepted registration asks for one; an administrator accepts it (no authentication). */
@@ -157,6 +162,8 @@ export const manifestAnswerSchema = z.object({
   /** Tools that wait for their owner, by name. */
   waiting: z.array(z.string()),
 });
+
+export const leaseAnswerSchema = z.object({ lease: z.string().min(1) });
 
 export const registrationRequestSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),

@@ -15,3 +15,11 @@ export const TXN_CHALLENGE_CLOCK_SKEW_SECONDS = 5;
 export const DPOP_PROOF_CHARACTERS_MAX = 8 * 1024;
 export const DPOP_PROOF_AGE_SECONDS_MAX = 300;
 export const DPOP_PROOF_AHEAD_SECONDS_MAX = 5;
+
+/** What a lease says is good for at most this long (design §4). */
+export const LEASE_SECONDS_MAX = 60;
+export const LEASE_WAIT_SECONDS_MAX = 5;
+/** Revocations that one lease names; what would be more is a resync. */
+export const LEASE_REVOCATIONS_MAX = 500;
+export const LEASE_KEYS_MAX = 100;
+export const LEASE_CHARACTERS_MAX = 512 * 1024;

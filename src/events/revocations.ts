@@ -1,0 +1,48 @@
+import type { Revocation, Revoked } from '../wire/lease.ts';
+import type { FollowedEvent } from './follow.ts';
+import type { EventKind } from './kinds.ts';
+
+/** What a guard must hear of each kind: the word for it and the member of `ids` that names it. */
+const REVOKING: Partial<Record<EventKind, readonly (readonly [what: Revoked, id: string])[]>> = {
+  'token.revoked': [['token', 'token']],
+  // The whole family ends with its task.
+  'token.reused': [['task', 'task']],
+  'task.ended': [['task', 'task']],
+  // A token names its task, not its delegation.
+  'delegation.revoked': [
+    ['delegation', 'delegation'],
+    ['task', 'task'],
+  ],
+  'agent.suspended': [['agent', 'agent']],
+  'agent.offboarded': [['agent', 'agent']],
+  'person.disabled': [['person', 'person']],
+  'tool_server.suspended': [['tool_server', 'tool_server']],
+  'key.revoked': [['key', 'kid']],
+  'key.made': [['keys', 'kid']],
+  'key.activated': [['keys', 'kid']],
+  // It verifies what it signed until that has ended.
+  'key.retired': [['keys', 'kid']],
+  'policy.activated': [['policy', 'serial']],
+  'grant.revoked': [['grant', 'grant']],
+};
+
+/** The kinds of event that guards must hear of. */
+export const REVOKING_KINDS = Object.keys(REVOKING) as EventKind[];
+
+/** What guards must hear of an event. One that does not name what it is about tells them to forget everything. */
+export function revocationsOf(event: FollowedEvent): Revocation[] {
+  const at = event.at.getTime() / 1000;
+  const named = REVOKING[event.kind as EventKind] ?? [];
+  return named.flatMap(([what, member]) => {
+    // The key of the checkpoints is named in its own way.
+    const id = event.ids[member] ?? (member === 'kid' ? event.ids.key : undefined);
+    if (id !== undefined && id !== null) return [{ what, id: String(id), at }];
+    // The second name is for those that have one.
+    return what === named[0]![0] ? [{ what: 'unknown', id: event.kind, at }] : [];
+  });
+}
+
+/** Whether the keys of this installation changed. */
+export function changesKeys(event: FollowedEvent): boolean {
+  return event.kind.startsWith('key.');
+}
