@@ -2,6 +2,7 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { accepted, type Result, refused } from './kernel/result.ts';
 import { DEFAULT_RULES, type Rules } from './model/rules.ts';
+import { trustedProxies } from './provider/forwarded.ts';
 import { parseDatabaseUrl } from './store/postgres/address.ts';
 
 const seconds = z.number().int().positive();
@@ -153,9 +154,8 @@ export function parseConfig(input: {
   const parsed = configSchema.safeParse(merged);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue));
   if (problems.length > 0 || !parsed.success) return refused(problems);
-  const found = [checkIssuer(parsed.data), checkDatabaseUrl(parsed.data), checkTaskSeconds(parsed.data)].filter(
-    (problem) => problem !== undefined,
-  );
+  const checks = [checkIssuer, checkDatabaseUrl, checkTaskSeconds, checkTrustedProxies];
+  const found = checks.map((check) => check(parsed.data)).filter((problem) => problem !== undefined);
   return found.length === 0 ? accepted(parsed.data) : refused(found);
 }
 
@@ -200,6 +200,15 @@ function checkTaskSeconds({ tasks }: Config): ConfigProblem | undefined {
     place: 'tasks.seconds_default',
     message: `${tasks.seconds_default} is longer than tasks.seconds_max, ${tasks.seconds_max}. Lower it or raise the maximum.`,
   };
+}
+
+function checkTrustedProxies({ trusted_proxies }: Config): ConfigProblem | undefined {
+  try {
+    trustedProxies(trusted_proxies);
+    return undefined;
+  } catch (error) {
+    return { place: 'trusted_proxies', message: `${(error as Error).message}.` };
+  }
 }
 
 function describeIssue(issue: z.core.$ZodIssue): ConfigProblem[] {

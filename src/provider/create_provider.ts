@@ -12,6 +12,7 @@ import { createClientSource } from './clients.ts';
 import { completeDiscovery, enginePath, ROUTES } from './discovery.ts';
 import { createErrorRenderer, type ErrorPages } from './errors.ts';
 import { endRevokedFamilies, watchRevokedGrants } from './family.ts';
+import { knownClientAddress } from './forwarded.ts';
 import { createAuthorizationDetails } from './grants/authorization_details.ts';
 import { redeemOnce } from './grants/redeem_once.ts';
 import { createInteractionPolicy } from './interactions/policy.ts';
@@ -164,13 +165,14 @@ function features({ store, tokenKeys, config }: ProviderOptions): NonNullable<Co
 
 /**
  * The engine builds addresses from the request. Behind a proxy that ends TLS the request is plain http, so scheme and
- * path are taken from the issuer; the host was pinned before (`pinHost`).
+ * path are taken from the issuer; the host was pinned and the client's address found before (`pinHost`).
  */
 function standAtIssuer(issuer: string): Middleware {
   const protocol = new URL(issuer).protocol.slice(0, -1);
   const path = issuerPath(issuer);
   return async (ctx, next) => {
     Object.defineProperty(ctx.request, 'protocol', { value: protocol });
+    ctx.request.ip = knownClientAddress(ctx.req);
     ctx.mountPath = path;
     await next();
   };

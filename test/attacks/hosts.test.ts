@@ -135,6 +135,23 @@ test('T60: a trusted proxy may say the host, nobody else', async () => {
   expect(untrusted.status).toBe(421);
 });
 
+test('T60: a trusted proxy may say that it was asked without TLS, nobody else', async () => {
+  const secure = await startOAuthServer({ scheme: 'https', trustedProxies: ['127.0.0.0/8'] });
+  const ask = async (...proto: string[]) => {
+    const headers = proto.flatMap((scheme) => ['X-Forwarded-Proto', scheme]);
+    return (await send(secure.port, ['Host', `127.0.0.1:${secure.port}`, ...headers])).status;
+  };
+  expect(await ask()).toBe(200);
+  expect(await ask('https')).toBe(200);
+  expect(await ask('http')).toBe(421);
+  expect(await ask('https, http')).toBe(421);
+  expect(await ask('https', 'http')).toBe(421);
+  await secure.close();
+  expect((await send(server.port, ['Host', `127.0.0.1:${server.port}`, 'X-Forwarded-Proto', 'https'])).status).toBe(
+    200,
+  );
+});
+
 test('T60: behind a proxy that ends TLS, addresses and cookies are those of the issuer, whatever headers say', async () => {
   const secure = await startOAuthServer({ scheme: 'https' });
   const target = await addToolServer(secure.store);

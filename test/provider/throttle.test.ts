@@ -1,0 +1,39 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TOKEN_FAILURES_MAX } from '../../src/provider/limits.ts';
+import { postForm } from '../support/oauth_flow.ts';
+import { type OAuthServer, startOAuthServer } from '../support/oauth_server.ts';
+
+let direct: OAuthServer;
+let behindProxy: OAuthServer;
+
+beforeAll(async () => {
+  direct = await startOAuthServer();
+  behindProxy = await startOAuthServer({ trustedProxies: ['127.0.0.0/8'] });
+});
+afterAll(async () => {
+  await direct.close();
+  await behindProxy.close();
+});
+
+const guess = async (server: OAuthServer, forwardedFor: string): Promise<number> => {
+  const fields = { grant_type: 'refresh_token', client_id: 'cli', refresh_token: 'A'.repeat(43) };
+  return (await postForm(server, '/token', fields, { 'X-Forwarded-For': forwardedFor })).status;
+};
+
+async function guessUntilStopped(server: OAuthServer, from: (attempt: number) => string): Promise<boolean> {
+  for (let attempt = 0; attempt <= TOKEN_FAILURES_MAX; attempt++) {
+    if ((await guess(server, from(attempt))) === 429) return true;
+  }
+  return false;
+}
+
+test('guessing is slowed down for the address behind our proxy, and for nobody else there', async () => {
+  expect(await guessUntilStopped(behindProxy, () => '198.51.100.9, 203.0.113.5')).toBe(true);
+  expect(await guess(behindProxy, '203.0.113.5')).toBe(429);
+  // Also not when the other one claims to have come by way of the first.
+  expect(await guess(behindProxy, '203.0.113.5, 203.0.113.6')).toBe(400);
+}, 30_000);
+
+test('nobody escapes by sending the header himself', async () => {
+  expect(await guessUntilStopped(direct, (attempt) => `203.0.113.${attempt}`)).toBe(true);
+}, 30_000);
