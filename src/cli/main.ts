@@ -25,6 +25,10 @@ const port = (value: string) => {
   if (/^\d{1,5}$/.test(value) && Number(value) <= PORT_MAX) return Number(value);
   throw new InvalidArgumentError(`A port is a number from 0 to ${PORT_MAX}.`);
 };
+const position = (value: string) => {
+  if (/^\d{1,15}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError('A position is a number, as in the lines of an export.');
+};
 
 program
   .command('dev')
@@ -101,19 +105,33 @@ program
 const audit = program.command('audit').description('export and verify the audit log');
 audit
   .command('export')
-  .description('write the sealed log of a stopped server to standard output')
-  .option('--data-dir <folder>', 'data directory (default: .countersign)')
+  .description('write the sealed log to standard output: of database.url, or of a stopped server')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
   .option('--config <file>', 'configuration')
-  .addHelpText('after', example('countersign audit export --data-dir ./data > audit.jsonl'))
+  .option('--since <position>', 'leave out what comes before the last checkpoint at this position', position)
+  .addHelpText(
+    'after',
+    example(
+      'countersign audit export --config countersign.yaml > audit.jsonl',
+      'countersign audit export --config countersign.yaml --since 120000 > newer.jsonl',
+      'countersign audit export --data-dir ./data > audit.jsonl',
+    ),
+  )
   .action(async (options) => (await import('./audit_export.ts')).auditExport(options));
 audit
   .command('verify')
   .description('verify an export offline: every event, every checkpoint')
-  .argument('<file>', 'the export; - for standard input')
+  .argument('<files...>', 'the export, or exports that continue each other, the oldest first; - for standard input')
   .requiredOption('--key <vkey>', "the server's verifier key, from its start or its audit page")
   .option('--checkpoint <file>', 'a checkpoint kept from earlier, to notice events cut off at the end')
-  .addHelpText('after', example('countersign audit verify audit.jsonl --key localhost:9400+1f2e3d4c+AbCd…'))
-  .action(async (file: string, options) => (await import('./audit_verify.ts')).auditVerify(file, options));
+  .addHelpText(
+    'after',
+    example(
+      'countersign audit verify audit.jsonl --key localhost:9400+1f2e3d4c+AbCd…',
+      'countersign audit verify 2025.jsonl 2026.jsonl --key localhost:9400+1f2e3d4c+AbCd…',
+    ),
+  )
+  .action(async (files: string[], options) => (await import('./audit_verify.ts')).auditVerify(files, options));
 
 program.parseAsync().catch(async (error: unknown) => {
   const message = error instanceof CommandError ? error.message : (await import('./fail.ts')).explainFailure(error);

@@ -6,6 +6,7 @@ import { EXPORT_FORMAT } from './export.ts';
 
 export type ExportLine =
   | { readonly is: 'header'; readonly origin: string; readonly size: number }
+  | { readonly is: 'start'; readonly size: number; readonly frontier: readonly string[]; readonly note: string }
   | { readonly is: 'checkpoint'; readonly note: string }
   | {
       readonly is: 'event';
@@ -24,11 +25,19 @@ export function parseExportLine(text: string): Result<ExportLine, string> {
     if (value.format !== EXPORT_FORMAT) return refused(`the format of the next line is not ${EXPORT_FORMAT}`);
     return accepted({ is: 'header', origin: value.origin as string, size: value.size as number });
   }
+  if (hasMembers(value, { start: 'number', frontier: 'object', checkpoint: 'string' })) {
+    const { frontier } = value;
+    if (!Array.isArray(frontier) || !frontier.every((hash) => typeof hash === 'string')) {
+      return refused('the frontier of the next line is no list of hashes');
+    }
+    const hashes = frontier as readonly string[];
+    return accepted({ is: 'start', size: value.start as number, frontier: hashes, note: value.checkpoint as string });
+  }
   if (hasMembers(value, { checkpoint: 'string' })) {
     return accepted({ is: 'checkpoint', note: value.checkpoint as string });
   }
   if (!hasMembers(value, { position: 'number', digest: 'string', body: 'string', personal: 'object' })) {
-    return refused('the next line is no header, event or checkpoint');
+    return refused('the next line is no header, start, event or checkpoint');
   }
   const { personal } = value;
   if (personal !== null && !hasMembers(personal!, { salt: 'string', json: 'string' })) {

@@ -7,6 +7,8 @@ import { appendLeaf, type Frontier, leafHash, rootOf } from './merkle.ts';
 import { type NoteVerifier, parseVerifierKey } from './signed_note.ts';
 
 export interface LogSound {
+  /** The position the export starts at; what came before was deleted, or left out. */
+  readonly from: number;
   readonly size: number;
   /** base64 */
   readonly root: string;
@@ -31,7 +33,15 @@ export interface VerifyLogOptions {
   readonly trustedCheckpoint?: string;
 }
 
+/** A state the log is known to have had at some size, and the root that the export gives at that size, if it gets there. */
+interface Anchor {
+  readonly size: number;
+  readonly root: Buffer;
+  found: Buffer | null;
+}
+
 interface Progress {
+  from: number;
   size: number;
   frontier: Frontier;
   /** The size of the last checkpoint that held: what comes before it is sound. */
@@ -41,13 +51,24 @@ interface Progress {
   erased: number;
   newestCheckpoint: string | null;
   readonly verifier: NoteVerifier;
-  readonly trusted: Checkpoint | null;
-  rootAtTrusted: Buffer;
+  readonly trusted: Anchor | null;
+  /** Where the export before this one ended. */
+  readonly previous: Anchor | null;
 }
 
+export type ExportLines = AsyncIterable<string> | Iterable<string>;
+
 /** Verifies an export of the log offline: every body, personal part, position, root and signature. */
-export async function verifyLog(
-  lines: AsyncIterable<string> | Iterable<string>,
+export function verifyLog(lines: ExportLines, options: VerifyLogOptions): Promise<Result<LogSound, LogProblem>> {
+  return verifyLogs([lines], options);
+}
+
+/**
+ * Verifies exports as one log, the oldest first: each goes on from the one before or overlaps it, leaves nothing out, and holds
+ * the same events where both have them.
+ */
+export async function verifyLogs(
+  exports: readonly ExportLines[],
   options: VerifyLogOptions,
 ): Promise<Result<LogSound, LogProblem>> {
   const verifier = parseVerifierKey(options.verifierKey);
@@ -58,7 +79,47 @@ export async function verifyLog(
     if (!checkpoint.ok) return broken(null, `The trusted checkpoint cannot be used: ${checkpoint.refusal}.`);
     trusted = checkpoint.value;
   }
+  let whole: LogSound | null = null;
+  let isHeld = false;
+  for (const lines of exports) {
+    const anchor = trusted === null ? null : { size: trusted.size, root: trusted.root, found: null };
+    const part = await verifyExport(lines, verifier.value, anchor, whole);
+    if (!part.ok) return part;
+    isHeld ||= part.value.isTrustedHeld;
+    whole = whole === null ? part.value.sound : join(whole, part.value.sound);
+  }
+  if (whole === null) return broken(null, 'There is no export.');
+  if (trusted === null || isHeld) return accepted(whole);
+  const { from, size } = whole;
+  if (trusted.size < from) {
+    const problem =
+      `The log starts at position ${from}, after the trusted checkpoint of size ${trusted.size}: name the export ` +
+      'before it as well, which must hold what was deleted since.';
+    return broken(from, problem);
+  }
+  const missing = trusted.size - size;
+  const problem = `The log ends after ${size} events, but the trusted checkpoint covers ${trusted.size}: the last ${missing} are missing.`;
+  return broken(size, problem);
+}
+
+function join(before: LogSound, after: LogSound): LogSound {
+  const checkpoints = before.checkpoints + after.checkpoints;
+  return { ...after, from: before.from, checkpoints, erased: before.erased + after.erased };
+}
+
+interface Part {
+  readonly sound: LogSound;
+  readonly isTrustedHeld: boolean;
+}
+
+async function verifyExport(
+  lines: ExportLines,
+  verifier: NoteVerifier,
+  trusted: Anchor | null,
+  before: LogSound | null,
+): Promise<Result<Part, LogProblem>> {
   const progress: Progress = {
+    from: 0,
     size: 0,
     frontier: [],
     soundSize: 0,
@@ -66,10 +127,11 @@ export async function verifyLog(
     checkpoints: 0,
     erased: 0,
     newestCheckpoint: null,
-    verifier: verifier.value,
+    verifier,
     trusted,
-    rootAtTrusted: rootOf([]),
+    previous: before === null ? null : { size: before.size, root: Buffer.from(before.root, 'base64'), found: null },
   };
+  passAnchors(progress);
   for await (const text of lines) {
     if (text === '') continue;
     const line = parseExportLine(text);
@@ -87,6 +149,8 @@ function take(progress: Progress, line: ExportLine): LogProblem | null {
   switch (line.is) {
     case 'header':
       return takeHeader(progress, line);
+    case 'start':
+      return takeStart(progress, line);
     case 'event':
       return takeEvent(progress, line);
     case 'checkpoint':
@@ -99,6 +163,39 @@ function takeHeader(progress: Progress, header: Extract<ExportLine, { is: 'heade
   if (header.origin === progress.verifier.name) return null;
   const problem = `The log is of ${header.origin}, but the key is of ${progress.verifier.name}.`;
   return { position: null, problem };
+}
+
+function takeStart(progress: Progress, line: Extract<ExportLine, { is: 'start' }>): LogProblem | null {
+  const state = readState(progress.verifier, line);
+  const isFirst = progress.size === 0 && progress.checkpoints === 0 && progress.from === 0;
+  if (!isFirst || !state.ok) {
+    const why = state.ok ? 'it does not follow the header' : state.refusal;
+    return { position: null, problem: `The start of the export cannot be trusted: ${why}.` };
+  }
+  progress.from = line.size;
+  progress.size = line.size;
+  progress.soundSize = line.size;
+  progress.frontier = state.value;
+  progress.newestCheckpoint = line.note;
+  passAnchors(progress);
+  return null;
+}
+
+/** The hashes a log goes on from, if a checkpoint signs their root at their size. */
+function readState(verifier: NoteVerifier, line: Extract<ExportLine, { is: 'start' }>): Result<Frontier, string> {
+  const checkpoint = verifyCheckpoint(verifier, line.note);
+  if (!checkpoint.ok) return checkpoint;
+  const frontier = line.frontier.map((hash) => Buffer.from(hash, 'base64'));
+  const { size, root } = checkpoint.value;
+  // One perfect subtree for each one in the binary form of the size (RFC 6962 §2.1).
+  const isWhole = frontier.length === size.toString(2).replaceAll('0', '').length;
+  return size === line.size && isWhole && rootOf(frontier).equals(root)
+    ? accepted(frontier)
+    : refused('its checkpoint signs another state');
+}
+
+function passAnchors({ trusted, previous, size, frontier }: Progress): void {
+  for (const anchor of [trusted, previous]) if (anchor?.size === size) anchor.found = rootOf(frontier);
 }
 
 function takeEvent(progress: Progress, event: Extract<ExportLine, { is: 'event' }>): LogProblem | null {
@@ -116,14 +213,14 @@ function takeEvent(progress: Progress, event: Extract<ExportLine, { is: 'event' 
   const body = parseBody(event.body);
   if (body === null) return { position, problem: `Position ${position}: the body is not an event.` };
   if (event.personal === null) {
-    if (body.commitment !== null) progress.erased += 1;
+    if (body.commitment !== null && position >= (progress.previous?.size ?? 0)) progress.erased += 1;
   } else if (commitmentTo(event.personal) !== body.commitment) {
     const problem = `Position ${position} (${body.kind}): the names or texts beside the event are not those it committed to.`;
     return { position, problem };
   }
   progress.frontier = appendLeaf(progress.frontier, position, leafHash(event.body));
   progress.size += 1;
-  if (progress.trusted?.size === progress.size) progress.rootAtTrusted = rootOf(progress.frontier);
+  passAnchors(progress);
   return null;
 }
 
@@ -137,7 +234,10 @@ function takeCheckpoint(progress: Progress, note: string): LogProblem | null {
     const problem = `Position ${progress.size} is missing: a checkpoint of size ${checkpoint.value.size} follows there.`;
     return { position: progress.size, problem };
   }
-  if (checkpoint.value.size < progress.size || (progress.checkpoints > 0 && progress.size === progress.soundSize)) {
+  if (
+    checkpoint.value.size < progress.size ||
+    (progress.newestCheckpoint !== null && progress.size === progress.soundSize)
+  ) {
     const problem = `A checkpoint of size ${checkpoint.value.size} stands after ${progress.size} events: lines were added or moved.`;
     return { position: progress.soundSize, problem };
   }
@@ -149,22 +249,15 @@ function takeCheckpoint(progress: Progress, note: string): LogProblem | null {
     return { position: soundSize, problem };
   }
   progress.soundSize = progress.size;
-  progress.checkpoints += 1;
+  if (progress.size > (progress.previous?.size ?? 0)) progress.checkpoints += 1;
   progress.newestCheckpoint = note;
   return null;
 }
 
-function conclude(progress: Progress): Result<LogSound, LogProblem> {
-  const { size, header, trusted, soundSize } = progress;
+function conclude(progress: Progress): Result<Part, LogProblem> {
+  const { from, size, header, trusted, soundSize } = progress;
   if (header === null) return broken(null, 'The export is empty.');
-  if (trusted !== null && size < trusted.size) {
-    const missing = trusted.size - size;
-    return broken(
-      size,
-      `The log ends after ${size} events, but the trusted checkpoint covers ${trusted.size}: the last ${missing} are missing.`,
-    );
-  }
-  if (trusted !== null && !progress.rootAtTrusted.equals(trusted.root)) {
+  if (trusted !== null && trusted.found !== null && !trusted.found.equals(trusted.root)) {
     const problem =
       `The first ${trusted.size} events are not those that the trusted checkpoint signs, although the checkpoints of ` +
       'the export fit them: the log was rewritten and signed anew.';
@@ -179,13 +272,33 @@ function conclude(progress: Progress): Result<LogSound, LogProblem> {
   if (soundSize !== size) {
     return broken(soundSize, `No checkpoint covers positions ${soundSize} to ${size - 1}: they are not signed.`);
   }
-  return accepted({
+  const gap = findGap(progress);
+  if (gap !== null) return refused(gap);
+  const sound = {
+    from,
     size,
     root: rootOf(progress.frontier).toString('base64'),
     checkpoints: progress.checkpoints,
     erased: progress.erased,
     newestCheckpoint: progress.newestCheckpoint,
-  });
+  };
+  return accepted({ sound, isTrustedHeld: trusted?.found != null });
+}
+
+/** What is wrong between the export before and this one. */
+function findGap({ previous, from, size }: Progress): LogProblem | null {
+  if (previous === null) return null;
+  if (previous.size < from) {
+    const problem = `Positions ${previous.size} to ${from - 1} are missing: one export ends and the next starts there.`;
+    return { position: previous.size, problem };
+  }
+  if (previous.found === null) {
+    const problem = `An export ends after ${size} events, but the one named before it after ${previous.size}: name the oldest first.`;
+    return { position: null, problem };
+  }
+  if (previous.found.equals(previous.root)) return null;
+  const problem = `The first ${previous.size} events are not those of the export before: one of them is of a log that was rewritten.`;
+  return { position: null, problem };
 }
 
 function parseBody(text: string): EventBody | null {
