@@ -1,6 +1,7 @@
 import { WebhookConfigError } from '../approvals/channels/webhook/config.ts';
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
+import { StoreAbsentError } from '../server/until_there.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
 import { DatabaseUrlError } from '../store/postgres/open.ts';
 import { isDatabaseOutage } from '../store/postgres/outage.ts';
@@ -17,6 +18,7 @@ const EXPECTED = [
   RootKeyError,
   PolicyError,
   ListenError,
+  StoreAbsentError,
   WebhookConfigError,
 ];
 

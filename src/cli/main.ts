@@ -69,6 +69,13 @@ program
   .action(async (options) => (await import('./migrate.ts')).migrateCommand(options));
 
 program
+  .command('set-up-link')
+  .description('print the link that makes the first administrator, for `countersign serve`; it works once')
+  .option('--config <file>', 'configuration (default: config/countersign.yaml if it is there)')
+  .addHelpText('after', example('countersign set-up-link --config countersign.yaml'))
+  .action(async (options) => (await import('./set_up_link.ts')).setUpLinkCommand(options));
+
+program
   .command('gateway')
   .description('guard an MCP server that nobody changed, over stdio or Streamable HTTP')
   .requiredOption('--issuer <url>', 'the Countersign server')

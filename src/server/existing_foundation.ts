@@ -1,16 +1,17 @@
 import { resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { createVault } from '../kernel/vault.ts';
 import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
 import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
 import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
 import { openDatabase } from '../store/postgres/open.ts';
+import { isDatabaseAbsent } from '../store/postgres/outage.ts';
 import { warnIfCrowded } from '../store/postgres/primary.ts';
 import { assertSchemaCurrent } from '../store/postgres/schema_version.ts';
 import { endStalledConnections } from '../store/postgres/stall.ts';
 import type { Tables } from '../store/postgres/tables.ts';
-import { loadRootKey } from '../store/root_key.ts';
 import { type Foundation, type FoundationOptions, storeOf } from './foundation.ts';
+import { untilThere } from './until_there.ts';
+import { openVault } from './vault.ts';
 
 /**
  * Connects to a PostgreSQL that exists already and is migrated. Throws `DatabaseUnfitError`, `SchemaNewerError`,
@@ -21,18 +22,18 @@ export async function openExistingFoundation(
   url: string,
   { log }: FoundationOptions,
 ): Promise<Foundation> {
-  const rootKey = await loadRootKey({
-    path: resolve(config.root_key_file ?? 'root.key'),
-    mayCreate: false,
-    key: process.env.COUNTERSIGN_ROOT_KEY,
-  });
+  const vault = await openVault(config, { path: resolve(config.root_key_file ?? 'root.key'), mayCreate: false });
   const { durability, pool_max: poolMax } = config.database;
   const database = openDatabase<Tables>({ connection: { url, durability }, poolMax, log });
   try {
-    await assertSchemaCurrent(database.db);
+    await untilThere(() => assertSchemaCurrent(database.db), {
+      what: 'PostgreSQL',
+      setting: 'database.url',
+      isAbsent: isDatabaseAbsent,
+      log,
+    });
     await warnIfCrowded(database.pool, poolMax, log);
     endStalledConnections(database.pool);
-    const vault = createVault(rootKey);
     const ephemeral = createMemoryEphemeralStore();
     const artifacts = {
       durable: createPostgresArtifactStore({ db: database.db, vault }),

@@ -38,3 +38,11 @@ export function isDatabaseOutage(error: unknown): boolean {
   if (SYSTEM_CODES.includes(code)) return (error as { syscall?: unknown }).syscall !== 'open';
   return code.length === 5 && (OUTAGE_CODES.includes(code) || OUTAGE_CLASSES.includes(code.slice(0, 2)));
 }
+
+/** What a start does not wait out: the server is there and will not have us, or cannot be used, until somebody mends that. */
+const MISCONFIGURED = ['28000', '28P01', '3D000', '55000'];
+
+/** Whether PostgreSQL is not there yet, or starts, or is being failed over: it may come by itself. */
+export function isDatabaseAbsent(error: unknown): boolean {
+  return isDatabaseOutage(error) && !MISCONFIGURED.includes(String((error as { code?: unknown }).code));
+}
