@@ -1,11 +1,47 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../../kernel/logger.ts';
-import type { RedisConnection } from './connection.ts';
+import { openClusterLink } from './cluster_link.ts';
+import { createConnection, type RedisConnection } from './connection.ts';
+import { RedisOutage, RedisPolicyError } from './errors.ts';
+import { inspectPrimary } from './inspect.ts';
+import { START_MS_MAX, START_RETRY_MS } from './limits.ts';
+import type { Link } from './link.ts';
+import { outageOf } from './outage.ts';
 import type { RedisSettings } from './settings.ts';
+import { openSingleLink } from './single_link.ts';
 
 /**
  * Connects to a Redis, to the primary the Sentinels name, or to a Cluster. Throws `RedisPolicyError` if one of its
  * primaries may evict or is older than 7.0, and `RedisOutage` if Redis does not answer in time: connect again later.
  */
-export async function connectRedis(_settings: RedisSettings, _log: Logger): Promise<RedisConnection> {
-  throw new Error('Redis is not built yet.');
+export async function connectRedis(settings: RedisSettings, log: Logger): Promise<RedisConnection> {
+  const link = settings.topology === 'cluster' ? openClusterLink(settings, log) : openSingleLink(settings, log);
+  try {
+    await inspect(settings, link);
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+  return createConnection(settings, link, log);
+}
+
+async function inspect(settings: RedisSettings, link: Link): Promise<void> {
+  const deadlineMs = performance.now() + START_MS_MAX;
+  for (;;) {
+    try {
+      for (const { address, info } of await link.inform()) inspectPrimary(settings.topology, address, info);
+      return;
+    } catch (error) {
+      const outage = error instanceof RedisPolicyError ? undefined : outageOf(error);
+      if (outage === undefined) throw error;
+      if (performance.now() > deadlineMs)
+        throw new RedisOutage(outage.reason, `${outage.message} ${addressesOf(settings)}`);
+    }
+    await sleep(START_RETRY_MS);
+  }
+}
+
+function addressesOf({ topology, nodes }: RedisSettings): string {
+  const list = nodes.map(({ host, port }) => `${host}:${port}`).join(', ');
+  return `Check that Redis runs and that redis.topology (${topology}), redis.nodes (${list}), redis.tls and the passwords are right.`;
 }

@@ -1,6 +1,15 @@
-/** Redis cannot be used now: out of reach, no answer in time, full, read-only, loading, or closed by us. */
+/** Why Redis cannot be used now; `busy` is our own limit of operations in flight. */
+export type RedisOutageReason = 'unreachable' | 'no_answer' | 'full' | 'refused' | 'busy' | 'closed';
+
+/** Redis cannot be used now. What became of the operation is unknown unless `reason` is `full`, `refused` or `busy`. */
 export class RedisOutage extends Error {
   override readonly name = 'RedisOutage';
+  readonly reason: RedisOutageReason;
+
+  constructor(reason: RedisOutageReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
 }
 
 /**
