@@ -121,7 +121,7 @@ export interface ConfigProblem {
 
 export const ENVIRONMENT_PREFIX = 'COUNTERSIGN_';
 /** Read elsewhere: the root key never passes through the configuration, which is logged. */
-const OTHER_VARIABLES = ['COUNTERSIGN_ROOT_KEY', 'COUNTERSIGN_CONFIG'];
+const OTHER_VARIABLES = ['COUNTERSIGN_ROOT_KEY', 'COUNTERSIGN_ROOT_KEY_PREVIOUS', 'COUNTERSIGN_CONFIG'];
 
 /**
  * Parses the configuration once: YAML text, then overrides from the environment (`COUNTERSIGN_LISTEN__PORT=9500` sets

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { StepUpView } from '../model/step_up_view.ts';
 import type { Store } from '../store/store.ts';
@@ -17,7 +16,8 @@ export function issueDecisionToken(
   input: { readonly sessionIdHash: string; readonly view: Shown; readonly now?: Date },
 ): string {
   const shownAt = Math.floor((input.now ?? new Date()).getTime() / 1000);
-  return `${shownAt}.${mac(store, input.sessionIdHash, input.view, shownAt)}`;
+  const text = macText(input.sessionIdHash, input.view, shownAt);
+  return `${shownAt}.${store.vault.hmac(PURPOSE, text).toString('base64url')}`;
 }
 
 export type DecisionToken =
@@ -31,9 +31,8 @@ export function readDecisionToken(
   const [shownText = '', given = ''] = input.token.split('.');
   const shownAt = Number(shownText);
   if (!/^\d{10,11}$/.test(shownText)) return { kind: 'outdated' };
-  const expected = Buffer.from(mac(store, input.sessionIdHash, input.view, shownAt));
-  const actual = Buffer.from(given);
-  if (expected.length !== actual.length || !timingSafeEqual(expected, actual)) return { kind: 'outdated' };
+  const text = macText(input.sessionIdHash, input.view, shownAt);
+  if (!store.vault.isMac(PURPOSE, text, Buffer.from(given, 'base64url'))) return { kind: 'outdated' };
   const shownSecondsAgo = input.now.getTime() / 1000 - shownAt;
   return shownSecondsAgo > DECISION_TOKEN_SECONDS_MAX ? { kind: 'outdated' } : { kind: 'valid', shownSecondsAgo };
 }
@@ -43,8 +42,7 @@ export function decisionPurpose(view: Shown, decision: 'approve' | 'deny'): stri
   return `decision:${decision}:${view.id}:${view.revision}:${view.bindingDigest}:${view.viewDigest}`;
 }
 
-function mac(store: Store, sessionIdHash: string, view: Shown, shownAt: number): string {
+function macText(sessionIdHash: string, view: Shown, shownAt: number): string {
   const { id, revision, bindingDigest, viewDigest } = view;
-  const text = canonicalJson({ session: sessionIdHash, id, revision, bindingDigest, viewDigest, shownAt });
-  return store.vault.hmac(PURPOSE, text).toString('base64url');
+  return canonicalJson({ session: sessionIdHash, id, revision, bindingDigest, viewDigest, shownAt });
 }

@@ -1,4 +1,3 @@
-import { timingSafeEqual } from 'node:crypto';
 import { sql } from 'kysely';
 import type { Store, Tx } from '../store/store.ts';
 import { EVENT_MAC_PURPOSE } from './append.ts';
@@ -38,8 +37,7 @@ export async function sealBatch(
     let { size, frontier } = await lastState(tx, key);
     const first = size;
     for (const event of events) {
-      const mac = store.vault.hmac(EVENT_MAC_PURPOSE, event.body);
-      if (event.mac.length !== mac.length || !timingSafeEqual(event.mac, mac)) {
+      if (!store.vault.isMac(EVENT_MAC_PURPOSE, event.body, event.mac)) {
         throw new Error(
           `Event ${event.id} was changed or written by another hand after the fact, so the log is not continued: ` +
             'look at that row of "events", and check that the root key belongs to this database.',

@@ -1,4 +1,4 @@
-import { randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { Store } from '../store/store.ts';
 import { PASSKEY_CHALLENGE_MS, PASSKEY_CLOCK_SKEW_MS, PASSKEY_NONCE_BYTES } from './limits.ts';
@@ -18,6 +18,7 @@ export interface ChallengeUse {
 
 type ChallengeStore = Pick<Store, 'vault' | 'ephemeral'>;
 
+const PURPOSE = 'passkey-challenge';
 const TIME_BYTES = 6;
 const MAC_BYTES = 32;
 
@@ -29,7 +30,7 @@ export function newChallenge(store: ChallengeStore, use: ChallengeUse, nowMs: nu
   const time = Buffer.alloc(TIME_BYTES);
   time.writeUIntBE(nowMs, 0, TIME_BYTES);
   const head = Buffer.concat([randomBytes(PASSKEY_NONCE_BYTES), time]);
-  return new Uint8Array(Buffer.concat([head, macOf(store, use, head)]));
+  return new Uint8Array(Buffer.concat([head, store.vault.hmac(PURPOSE, macText(use, head))]));
 }
 
 /** Whether the challenge (base64url) is ours, fresh and for this use. It may still have been spent. */
@@ -37,7 +38,7 @@ export function isChallengeFor(store: ChallengeStore, use: ChallengeUse, challen
   const bytes = Buffer.from(challenge, 'base64url');
   if (bytes.length !== PASSKEY_NONCE_BYTES + TIME_BYTES + MAC_BYTES) return false;
   const head = bytes.subarray(0, PASSKEY_NONCE_BYTES + TIME_BYTES);
-  if (!timingSafeEqual(bytes.subarray(head.length), macOf(store, use, head))) return false;
+  if (!store.vault.isMac(PURPOSE, macText(use, head), bytes.subarray(head.length))) return false;
   const madeAtMs = head.readUIntBE(PASSKEY_NONCE_BYTES, TIME_BYTES);
   if (nowMs - madeAtMs > PASSKEY_CHALLENGE_MS || madeAtMs - nowMs > PASSKEY_CLOCK_SKEW_MS) return false;
   // The store may have forgotten that an older one was spent.
@@ -51,7 +52,6 @@ export async function spendChallenge(store: ChallengeStore, challenge: string): 
   return store.ephemeral.putIfAbsent(key, '1', PASSKEY_CHALLENGE_MS + PASSKEY_CLOCK_SKEW_MS);
 }
 
-function macOf(store: ChallengeStore, use: ChallengeUse, head: Uint8Array): Buffer {
-  const context = JSON.stringify([use.purpose, use.sessionIdHash]);
-  return store.vault.hmac('passkey-challenge', Buffer.concat([head, Buffer.from(context)]));
+function macText(use: ChallengeUse, head: Uint8Array): Buffer {
+  return Buffer.concat([head, Buffer.from(JSON.stringify([use.purpose, use.sessionIdHash]))]);
 }

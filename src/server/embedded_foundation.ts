@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
 import type { Config } from '../config.ts';
-import { createVault } from '../kernel/vault.ts';
 import { createMemoryArtifactStore } from '../store/memory/artifacts.ts';
 import { createMemoryEphemeralStore } from '../store/memory/ephemeral.ts';
 import { createPostgresArtifactStore } from '../store/postgres/artifacts.ts';
@@ -9,8 +8,8 @@ import { migrate } from '../store/postgres/migrate.ts';
 import { openDatabase } from '../store/postgres/open.ts';
 import { endStalledConnections } from '../store/postgres/stall.ts';
 import type { Tables } from '../store/postgres/tables.ts';
-import { loadRootKey } from '../store/root_key.ts';
 import { type Foundation, type FoundationOptions, storeOf } from './foundation.ts';
+import { openVault } from './vault.ts';
 
 /**
  * Opens the data directory: starts PostgreSQL there (refused if another server has it), migrates, loads the root key.
@@ -21,17 +20,15 @@ export async function openEmbeddedFoundation(config: Config, options: Foundation
   const dataDirectory = resolve(config.data_directory);
   const postgres = await startEmbeddedPostgres({ dataDirectory, log, onLost: options.onLost });
   try {
-    const rootKey = await loadRootKey({
+    const vault = await openVault(config, {
       path: config.root_key_file ?? join(dataDirectory, 'root.key'),
       mayCreate: config.root_key_file === null,
-      key: process.env.COUNTERSIGN_ROOT_KEY,
     });
     const database = openDatabase<Tables>({ connection: postgres.connection, poolMax: config.database.pool_max, log });
     try {
       await migrate(database.db);
       // Not before: a migration may take its time.
       endStalledConnections(database.pool);
-      const vault = createVault(rootKey);
       const ephemeral = createMemoryEphemeralStore();
       const artifacts = {
         durable: createPostgresArtifactStore({ db: database.db, vault }),

@@ -3,6 +3,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 
 const ROOT_KEY_BYTES = 32;
 const ENVIRONMENT_NAME = 'COUNTERSIGN_ROOT_KEY';
+const PREVIOUS_ENVIRONMENT_NAME = 'COUNTERSIGN_ROOT_KEY_PREVIOUS';
 
 /** The root key cannot be used; the message says where it is looked for and what to do. */
 export class RootKeyError extends Error {
@@ -20,21 +21,34 @@ export async function loadRootKey(options: {
 }): Promise<Buffer> {
   if (options.key !== undefined) return decode(options.key, ENVIRONMENT_NAME);
   if (options.mayCreate) await createIfMissing(options.path);
+  return readKeyFile(options.path, 'root key');
+}
+
+/** The root key before that, while what it sealed is sealed anew; undefined if there is none. */
+export async function loadPreviousRootKey(options: {
+  readonly path: string | null;
+  readonly key?: string | undefined;
+}): Promise<Buffer | undefined> {
+  if (options.key !== undefined) return decode(options.key, PREVIOUS_ENVIRONMENT_NAME);
+  return options.path === null ? undefined : readKeyFile(options.path, 'previous root key');
+}
+
+async function readKeyFile(path: string, name: string): Promise<Buffer> {
   let text: string;
   try {
-    const { mode } = await stat(options.path);
+    const { mode } = await stat(path);
     if ((mode & 0o077) !== 0) {
-      throw new RootKeyError(`Others can read the root key ${options.path}. Run: chmod 600 ${options.path}`);
+      throw new RootKeyError(`Others can read the ${name} ${path}. Run: chmod 600 ${path}`);
     }
-    text = await readFile(options.path, 'utf8');
+    text = await readFile(path, 'utf8');
   } catch (error) {
     if (error instanceof RootKeyError) throw error;
     throw new RootKeyError(
-      `The root key ${options.path} cannot be read (${(error as Error).message}). Restore it from your backup: without ` +
+      `The ${name} ${path} cannot be read (${(error as Error).message}). Restore it from your backup: without ` +
         'it nothing stored can be decrypted.',
     );
   }
-  return decode(text, options.path);
+  return decode(text, path);
 }
 
 async function createIfMissing(path: string): Promise<void> {

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { createCipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
 import { createVault, openWith, sealWith, VaultError } from '../../src/kernel/vault.ts';
 
 const rootKey = randomBytes(32);
@@ -35,9 +35,71 @@ test('no byte can be changed, added or cut off', () => {
 
 test('a newer format is named as such', () => {
   const sealed = vault.seal('p', 'x');
-  sealed[0] = 2;
-  expect(() => vault.open('p', sealed)).toThrow('format version 2; this release reads version 1');
+  sealed[0] = 3;
+  expect(() => vault.open('p', sealed)).toThrow('format version 3; this release reads up to version 2');
 });
+
+test('what was sealed before root keys had names opens, with either key', () => {
+  const before = Buffer.from('AYPtzE3z4Bn9h1plPdE=', 'base64');
+  expect(() => vault.open('p', before)).toThrow('too short');
+  const key = Buffer.alloc(32, 5);
+  const sealed = sealedByVersion1(key, 'p', 'x');
+  expect(createVault(key).open('p', sealed).toString()).toBe('x');
+  expect(createVault(rootKey, key).open('p', sealed).toString()).toBe('x');
+  expect(() => vault.open('p', sealed)).toThrow(VaultError);
+});
+
+describe('with the root key before', () => {
+  const old = createVault(Buffer.alloc(32, 5));
+  const both = createVault(rootKey, Buffer.alloc(32, 5));
+  const bothTheOtherWay = createVault(Buffer.alloc(32, 5), rootKey);
+
+  test('what either sealed opens, and what is sealed anew opens with the new one alone', () => {
+    const sealed = old.seal('p', 'x');
+    expect(both.open('p', sealed).toString()).toBe('x');
+    expect(() => vault.open('p', sealed)).toThrow(VaultError);
+    expect(vault.open('p', both.seal('p', 'y')).toString()).toBe('y');
+    expect(vault.open('p', both.reseal('p', sealed)).toString()).toBe('x');
+    const { key, wrapped } = old.newDataKey('p');
+    expect(both.openDataKey('p', wrapped)).toEqual(key);
+    expect(vault.openDataKey('p', both.rewrapDataKey('p', wrapped))).toEqual(key);
+    expect(() => both.reseal('q', sealed)).toThrow(VaultError);
+  });
+
+  test('servers that have both, each with another first, understand each other', () => {
+    expect(bothTheOtherWay.open('p', both.seal('p', 'x')).toString()).toBe('x');
+    expect(both.open('p', bothTheOtherWay.seal('p', 'x')).toString()).toBe('x');
+    expect(bothTheOtherWay.isMac('p', 'x', both.hmac('p', 'x'))).toBe(true);
+    expect(both.isMac('p', 'x', bothTheOtherWay.hmac('p', 'x'))).toBe(true);
+  });
+
+  test('a keyed hash is made with the new one and verifies with both', () => {
+    expect(both.hmac('p', 'x')).toEqual(vault.hmac('p', 'x'));
+    expect(both.isMac('p', 'x', old.hmac('p', 'x'))).toBe(true);
+    expect(vault.isMac('p', 'x', old.hmac('p', 'x'))).toBe(false);
+    expect(both.isMac('p', 'y', old.hmac('p', 'x'))).toBe(false);
+    expect(both.isMac('p', 'x', Buffer.alloc(0))).toBe(false);
+  });
+
+  test('what is not sealed under the key in force shows', () => {
+    const begin = (sealed: Buffer) => sealed.subarray(0, vault.sealedPrefix.length);
+    expect(begin(vault.seal('p', 'x'))).toEqual(vault.sealedPrefix);
+    expect(begin(both.newDataKey('p').wrapped)).toEqual(vault.sealedPrefix);
+    expect(begin(old.seal('p', 'x'))).not.toEqual(vault.sealedPrefix);
+    expect(both.sealedPrefix).toEqual(vault.sealedPrefix);
+  });
+});
+
+/** As the release before sealed: version, nonce, ciphertext, tag. */
+function sealedByVersion1(root: Buffer, purpose: string, text: string): Buffer {
+  const info = `countersign-vault/1\0seal\0${purpose}`;
+  const key = Buffer.from(hkdfSync('sha256', root, Buffer.alloc(0), info, 32));
+  const nonce = randomBytes(12);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: 16 });
+  cipher.setAAD(Buffer.from(`countersign-vault/1\0${purpose}`));
+  const body = Buffer.concat([cipher.update(text), cipher.final()]);
+  return Buffer.concat([Buffer.of(1), nonce, body, cipher.getAuthTag()]);
+}
 
 test('the same text never looks the same, and does not show', () => {
   const sealed = vault.seal('p', 'recognisable');
