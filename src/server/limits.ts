@@ -52,3 +52,10 @@ export const FETCH_TIMEOUT_MS = 5_000;
 export const FETCH_BYTES_MAX = 1_048_576;
 export const SIGN_IN_LINK_SECONDS = 900;
 export const SET_UP_LINK_SECONDS = 86_400;
+/** How often what expired is deleted, and after how many such rounds what is past its retention. */
+export const PRUNE_MS = 60_000;
+export const PRUNE_OLD_ROUNDS = 60;
+export const PRUNE_ROWS_MAX = 1_000;
+/** Expired sessions and links are kept this long for those who ask what happened; messages that were sent as well. */
+export const PEOPLE_RECORDS_KEPT_DAYS = 30;
+export const OUTBOX_KEPT_DAYS = 30;

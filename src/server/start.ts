@@ -50,7 +50,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('the sweep of step-ups', () => expiry.stop());
     const delivery = startDelivery(store, channels);
     closing.add('the delivery of messages', () => delivery.stop());
-    const pruning = startPruning(store, foundation.artifacts.durable);
+    const pruning = startPruning(store, foundation.artifacts.durable, config.retention);
     closing.add('pruning', () => pruning.stop());
     const keyring = await openKeyring(store);
     closing.add('the keyring', async () => keyring.stop());

@@ -8,3 +8,10 @@ export const OUTCOME_BYTES_MAX = 262_144;
 export const TASKS_LISTED_MAX = 200;
 /** Fewer than are listed, so that the people an agent works for can see and end each of them. */
 export const RUNNING_TASKS_PER_AGENT_MAX = 100;
+/**
+ * A redemption is judged anew when what it was judged by changed meanwhile. Of those that race for the uses of one grant one
+ * gets its use in every round.
+ */
+export const REDEEM_ROUNDS_MAX = 32;
+/** Step-ups, or tasks, that one transaction of retention deletes. */
+export const PRUNE_STEP_UPS_MAX = 500;

@@ -75,7 +75,7 @@ test('pruning deletes what expired, however much it is, and nothing else', async
     ...(['grants', 'redemptions', 'events', 'checkpoints', 'oauth_clients', 'keys', 'settings'] as const),
   ];
   const before = await Promise.all(kept.map(rows));
-  const pruning = startPruning(store, createPostgresArtifactStore(store));
+  const pruning = startPruning(store, createPostgresArtifactStore(store), { audit_days: null, step_ups_days: null });
   await pruning.prune();
   await pruning.stop();
   expect(await Promise.all(kept.map(rows))).toEqual(before);
