@@ -18,7 +18,7 @@ export async function lockAncestors(tx: Tx, stepUpId: string, voterId: string): 
     .where('step_ups.id', '=', stepUpId)
     .executeTakeFirst();
   if (ids === undefined) return refused(refusal('not_found', 'There is no such request.'));
-  return lockChain(tx, ids, { ids: [voterId] });
+  return lockChain(tx, ids, [voterId]);
 }
 
 export interface ChainIds {
@@ -30,20 +30,13 @@ export interface ChainIds {
   readonly tool_server_id: string;
 }
 
-export interface Voters {
-  /** Who votes in this transaction. */
-  readonly ids?: readonly string[];
-  /** Those who decided on what the grants of this binding were made for. Decided step-ups get no further votes. */
-  readonly ofBinding?: string;
-}
-
 /**
- * One statement for the whole chain, since this stands in the way of every redemption. Each part reads the one before it
+ * One statement for the whole chain, since every wait for PostgreSQL here is a wait with locks. Each part reads the one before it
  * whole, which is what keeps the order of the locks; what is read is the newest version, also after a wait. People whose
  * votes count are locked with the others, in one order; whether they may vote is for the caller to see.
  */
-export async function lockChain(tx: Tx, ids: ChainIds, voters: Voters): Promise<Result<Chain, Refusal>> {
-  const row = await lockRows(tx, ids, voters);
+export async function lockChain(tx: Tx, ids: ChainIds, voterIds: readonly string[]): Promise<Result<Chain, Refusal>> {
+  const row = await lockRows(tx, ids, voterIds);
   if (row.requester_state !== 'active' || row.owner_state !== 'active') {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active any more.'));
   }
@@ -80,14 +73,10 @@ interface LockedRows {
   readonly server_owner_id: string | null;
 }
 
-async function lockRows(tx: Tx, ids: ChainIds, voters: Voters): Promise<LockedRows> {
-  const { rows } = await sql<LockedRows>`with voter as materialized (
-      select unnest(${[ids.requester_id, ids.owner_id, ...(voters.ids ?? [])]}::text[]) as id
-      union
-      select d.person_id from decisions d join grants g on g.step_up_id = d.step_up_id
-      where g.binding_digest = ${voters.ofBinding ?? ''}
-    ), person as materialized (
-      select id, state from people where id in (select id from voter) order by id for share
+async function lockRows(tx: Tx, ids: ChainIds, voterIds: readonly string[]): Promise<LockedRows> {
+  const { rows } = await sql<LockedRows>`with person as materialized (
+      select id, state from people where id = any(${[ids.requester_id, ids.owner_id, ...voterIds]}::text[])
+      order by id for share
     ), agent as materialized (
       select state, owner_id from agents where id = ${ids.agent_id} and (select count(*) from person) > 0 for share
     ), task as materialized (

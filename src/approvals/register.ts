@@ -43,7 +43,7 @@ export async function registerStepUp(store: Store, input: RegisterStepUp): Promi
     const chain = await loadChain(tx, ids);
     // What ends the task meanwhile waits for this, and withdraws what it finds then; or this finds the task ended.
     const lineage = { ...ids, owner_id: chain.agentOwnerId, task_id: input.taskId, delegation_id: input.delegationId };
-    const alive = await lockChain(tx, lineage, {});
+    const alive = await lockChain(tx, lineage, []);
     if (!alive.ok) return alive;
     await expireBinding(store, tx, afterCommit, input.bindingDigest);
     const known = await findUndecided(tx, input.bindingDigest);

@@ -18,11 +18,6 @@ function timeOf(tx: Tx): Promise<Date> {
   return time;
 }
 
-/** For a transaction that has read the clock of PostgreSQL already: its events need not ask again. */
-export function setEventTime(tx: Tx, at: Date): void {
-  times.set(tx, Promise.resolve(at));
-}
-
 /** Writes the event in the caller's transaction (invariant 8), and wakes the sealer once that has committed. */
 export async function append(
   store: Pick<Store, 'vault' | 'ephemeral'>,

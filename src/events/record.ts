@@ -1,15 +1,14 @@
 import { sql } from 'kysely';
-import { sha256Base64url } from '../kernel/digest.ts';
 import type { Store } from '../store/store.ts';
-import { EVENT_MAC_PURPOSE } from './append.ts';
-import { type NewEvent, writeEventBody } from './event_body.ts';
+import type { NewEvent } from './event_body.ts';
+import { type EventRow, eventRow } from './event_row.ts';
 import { RECORDED_TOGETHER_MAX } from './limits.ts';
 import { ringSealer } from './sealer_bell.ts';
 
 type EventLog = Pick<Store, 'db' | 'vault' | 'ephemeral'>;
 
 interface Waiting {
-  readonly row: ReturnType<typeof rowOf>;
+  readonly row: EventRow;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -27,18 +26,12 @@ const queues = new WeakMap<Store['db'], Queue>();
  * a single statement, so a single commit, for many callers. Rejects for all of them if it fails.
  */
 export function record(store: EventLog, event: Omit<NewEvent, 'personal'>, at: Date): Promise<void> {
-  const row = rowOf(store, event, at);
+  const row = eventRow(store, event, at);
   const queue = queueOf(store);
   return new Promise((resolve, reject) => {
     queue.waiting.push({ row, resolve, reject });
     if (!queue.isWriting) void writeAll(store, queue);
   });
-}
-
-function rowOf(store: EventLog, event: Omit<NewEvent, 'personal'>, at: Date) {
-  const body = writeEventBody(event, at, null);
-  const mac = store.vault.hmac(EVENT_MAC_PURPOSE, body);
-  return { kind: event.kind, body, body_digest: sha256Base64url(body), mac, at };
 }
 
 function queueOf({ db }: EventLog): Queue {
@@ -69,7 +62,7 @@ async function writeAll(store: EventLog, queue: Queue): Promise<void> {
 }
 
 // One text however many there are, so that every connection prepares it once.
-async function insertAll(db: Store['db'], rows: readonly ReturnType<typeof rowOf>[]): Promise<void> {
+async function insertAll(db: Store['db'], rows: readonly EventRow[]): Promise<void> {
   await sql`insert into events (kind, body, body_digest, mac, at)
     select * from unnest(
       ${rows.map((row) => row.kind)}::text[], ${rows.map((row) => row.body)}::text[],

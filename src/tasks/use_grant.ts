@@ -1,0 +1,105 @@
+import { sql } from 'kysely';
+import type { ToolServer } from '../agents/tool_servers.ts';
+import { type EventRow, eventRow } from '../events/event_row.ts';
+import { ringSealer } from '../events/sealer_bell.ts';
+import { newId } from '../kernel/ids.ts';
+import type { Store } from '../store/store.ts';
+import type { CallChain } from './principal.ts';
+import type { RedeemableGrant } from './redeemable_grant.ts';
+
+export interface Use {
+  readonly server: ToolServer;
+  readonly chain: CallChain;
+  readonly grant: RedeemableGrant;
+  readonly attemptId: string;
+  readonly guardInstance: string;
+}
+
+/** As PostgreSQL names it (0001_initial.ts). */
+const ATTEMPT_CONSTRAINT = 'redemptions_guard_instance_attempt_id_key';
+
+/**
+ * Takes one use of the grant if everything is still as it was judged: one statement, so one commit, that locks the chain in
+ * the order of `lockChain`, compares it, and writes use, redemption and event together (invariants 2 and 8). Answers the
+ * id of the redemption; `changed` if anything differs, and then nothing was written; `attempt_taken` if another request of
+ * this very attempt was first.
+ */
+export async function useGrant(store: Store, use: Use): Promise<string | 'changed' | 'attempt_taken'> {
+  const id = newId('red');
+  const { grant } = use;
+  const event = eventRow(
+    store,
+    {
+      kind: 'grant.redeemed',
+      ids: {
+        redemption: id,
+        grant: grant.id,
+        step_up: grant.step_up_id,
+        use_no: grant.uses + 1,
+        binding_digest: grant.binding_digest,
+        guard_instance: use.guardInstance,
+      },
+    },
+    grant.read_at,
+  );
+  try {
+    const { rows } = await statement(use, id, event).execute(store.db);
+    if (rows.length === 0) return 'changed';
+  } catch (error) {
+    if (isAttemptTaken(error)) return 'attempt_taken';
+    throw error;
+  }
+  ringSealer(store);
+  return id;
+}
+
+// The counts make each part read the one before it whole, which keeps the order of the locks. What a part reads is the
+// newest version, also after a wait; and the deadline is compared when all locks are held.
+function statement({ server, chain, grant, attemptId, guardInstance }: Use, id: string, event: EventRow) {
+  const { principal, owner } = chain;
+  const voters = new Map(grant.votes.map((vote) => [vote.id, vote]));
+  return sql<{ id: string }>`with person as materialized (
+      select id, state, is_administrator from people
+      where id = any(${[...new Set([principal.requester, owner.id, ...voters.keys()])]}::text[]) order by id for share
+    ), agent as materialized (
+      select 1 from agents where id = ${principal.agent} and state = 'active' and owner_id = ${owner.id}
+        and (select count(*) from person) > 0 for share
+    ), task as materialized (
+      select expires_at from tasks where id = ${principal.task} and state = 'active'
+        and (select count(*) from agent) > 0 for share
+    ), delegation as materialized (
+      select 1 from delegations where id = ${principal.delegation} and revoked_at is null
+        and (select count(*) from task) > 0 for share
+    ), server as materialized (
+      select 1 from tool_servers where id = ${server.id} and state = 'active'
+        and owner_id is not distinct from ${server.owner_id} and (select count(*) from delegation) > 0 for share
+    ), granted as materialized (
+      select id, expires_at from grants
+      where id = ${grant.id} and uses = ${grant.uses} and uses < max_uses and revoked_at is null
+        and (select count(*) from server) = 1
+        and (select count(*) from person where id in (${principal.requester}, ${owner.id}) and state = 'active')
+          = ${owner.id === principal.requester ? 1 : 2}
+        and (select count(*) from person p
+          join unnest(${[...voters.keys()]}::text[], ${[...voters.values()].map((vote) => vote.state)}::text[],
+            ${[...voters.values()].map((vote) => vote.is_administrator)}::boolean[]) as v (id, state, is_administrator)
+          on v.id = p.id and v.state = p.state and v.is_administrator = p.is_administrator) = ${voters.size}
+      for update
+    ), used as (
+      update grants g set uses = uses + 1 from granted
+      where g.id = granted.id and least(granted.expires_at, (select expires_at from task)) > clock_timestamp()
+      returning g.id, g.step_up_id, g.binding_digest, g.uses
+    ), redeemed as (
+      insert into redemptions (id, grant_id, step_up_id, binding_digest, use_no, attempt_id, guard_instance)
+      select ${id}, id, step_up_id, binding_digest, uses, ${attemptId}, ${guardInstance} from used
+      returning id
+    ), recorded as (
+      insert into events (kind, body, body_digest, mac, at)
+      select ${event.kind}, ${event.body}, ${event.body_digest}, ${event.mac}::bytea, ${event.at}::timestamptz from used
+    )
+    select id from redeemed`;
+}
+
+function isAttemptTaken(error: unknown): boolean {
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  return code === '23505' && constraint === ATTEMPT_CONSTRAINT;
+}
