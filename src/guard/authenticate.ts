@@ -26,7 +26,7 @@ export function authenticator(resource: string, verifyToken: VerifyAccessToken):
     const now = new Date();
     const verdict = await verifyToken(token, now);
     if (!verdict.ok) return verdict;
-    const { boundTo, ...known } = verdict.value;
+    const { boundTo, names: _, ...known } = verdict.value;
     const isDpop = scheme.toLowerCase() === 'dpop';
     if (boundTo === null) {
       if (isDpop)

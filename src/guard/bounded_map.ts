@@ -15,6 +15,18 @@ export class BoundedMap<Value> {
     return undefined;
   }
 
+  delete(name: string): void {
+    this.#entries.delete(name);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
   set(name: string, value: Value, endsAt: number): void {
     this.#entries.delete(name);
     this.#entries.set(name, { value, endsAt });

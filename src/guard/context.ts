@@ -6,6 +6,7 @@ import type { BoundedMap } from './bounded_map.ts';
 import type { Caller } from './caller.ts';
 import type { DecisionPoint } from './decision_point.ts';
 import type { InboundMessage } from './edge.ts';
+import type { HeldLease } from './held_lease.ts';
 import type { InFlightCalls } from './in_flight.ts';
 import type { Manifest } from './manifest.ts';
 import type { FactsCall, McpFetch } from './options.ts';
@@ -14,6 +15,8 @@ import type { FactsCall, McpFetch } from './options.ts';
 export interface GuardContext {
   readonly action: ActionContext;
   readonly point: DecisionPoint;
+  /** What this guard may rely on now. */
+  readonly lease: Pick<HeldLease, 'problem'>;
   readonly manifest: Manifest;
   /** The protected handler. */
   readonly inner: McpFetch;

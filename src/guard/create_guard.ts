@@ -4,7 +4,7 @@ import { silentLogger } from '../kernel/logger.ts';
 import { deploymentId } from '../wire/action_digest.ts';
 import { generateDpopKey } from '../wire/dpop_rfc9449.ts';
 import { importSigningKey, type SigningKey } from '../wire/signing_key.ts';
-import { accessTokenVerifier } from './access_token.ts';
+import { accessTokenVerifier, rememberedVerdicts } from './access_token.ts';
 import { authenticator } from './authenticate.ts';
 import { BoundedMap } from './bounded_map.ts';
 import type { GuardContext } from './context.ts';
@@ -12,10 +12,19 @@ import { decisionPoint } from './decision_point.ts';
 import { discovery } from './discovery.ts';
 import { guardTokenSource } from './guard_token.ts';
 import { type Handling, handle } from './handle.ts';
+import { HeldLease } from './held_lease.ts';
 import { InFlightCalls } from './in_flight.ts';
+import { issuerKeys } from './issuer_keys.ts';
 import { issuerLink } from './issuer_link.ts';
 import { learnTools } from './learn_tools.ts';
-import { CHALLENGED_MAX, CLOSE_WAIT_MS } from './limits.ts';
+import { leaseLoop } from './lease_loop.ts';
+import {
+  CHALLENGED_MAX,
+  CLOSE_WAIT_MS,
+  LEASE_WAIT_SECONDS,
+  SILENCE_ALL_SECONDS,
+  SILENCE_GATED_SECONDS,
+} from './limits.ts';
 import { Manifest } from './manifest.ts';
 import { type PublishedMetadata, publishedMetadata } from './metadata.ts';
 import type { Guard, GuardOptions, McpFetch, McpHandler, ProtectedHandler } from './options.ts';
@@ -78,7 +87,13 @@ async function drain(running: ReadonlySet<Promise<unknown>>): Promise<void> {
   late.abort();
 }
 
-function checkOptions({ issuer, resource, name }: GuardOptions): void {
+function checkOptions({ issuer, resource, name, silence }: GuardOptions): void {
+  const { gatedSeconds, allSeconds } = silenceAllowed(silence);
+  if (!(gatedSeconds >= 1 && gatedSeconds <= allSeconds && allSeconds <= SILENCE_ALL_SECONDS)) {
+    throw new TypeError(
+      `The silence must be 1 <= gatedSeconds <= allSeconds <= ${SILENCE_ALL_SECONDS}: it is ${gatedSeconds} and ${allSeconds}.`,
+    );
+  }
   for (const [what, value] of [
     ['issuer', issuer],
     ['resource', resource],
@@ -97,6 +112,11 @@ function checkOptions({ issuer, resource, name }: GuardOptions): void {
   if (name !== undefined && !/^[a-z0-9][a-z0-9-]{0,62}$/.test(name)) {
     throw new TypeError(`The name "${name}" must be 1 to 63 of a-z, 0-9 and "-", and start with a letter or digit.`);
   }
+}
+
+function silenceAllowed(silence: GuardOptions['silence'] = {}) {
+  const { gatedSeconds = SILENCE_GATED_SECONDS, allSeconds = SILENCE_ALL_SECONDS } = silence;
+  return { gatedSeconds, allSeconds };
 }
 
 type Parts = Awaited<ReturnType<typeof buildParts>>;
@@ -119,16 +139,30 @@ async function buildParts(options: GuardOptions) {
     key,
     () => registration.nonce,
   );
+  const log = options.logger ?? silentLogger;
+  const closing = new AbortController();
+  const link = issuerLink(options.issuer, token, dpopKey);
+  const point = decisionPoint(link);
+  const keys = issuerKeys(metadata);
+  const verdicts = rememberedVerdicts();
+  const silence = silenceAllowed(options.silence);
+  const lease = new HeldLease(silence, () => verdicts.clear());
+  const { issuer, resource } = options;
+  const waitSeconds = Math.min(LEASE_WAIT_SECONDS, silence.gatedSeconds / 2);
+  const loop = leaseLoop({ issuer, resource, point, held: lease, keys, waitSeconds, closing: closing.signal, log });
   return {
     key,
     name,
     registration,
     published,
     deployment: deploymentId(options.deployment ?? { kind: 'in_process', name, version: options.version ?? '1' }),
-    link: issuerLink(options.issuer, token, dpopKey),
-    verifyToken: accessTokenVerifier(options.issuer, options.resource, metadata),
-    log: options.logger ?? silentLogger,
-    closing: new AbortController(),
+    link,
+    point,
+    lease,
+    loop,
+    verifyToken: accessTokenVerifier({ issuer, resource, keys, lease, renewLease: loop.renew, verdicts }),
+    log,
+    closing,
     rounds: rounds(),
     running: new Set<Promise<unknown>>(),
   };
@@ -136,12 +170,12 @@ async function buildParts(options: GuardOptions) {
 
 function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling: Handling; ready: Promise<void> } {
   const { issuer, resource } = options;
-  const { log, key, registration, deployment, closing } = parts;
-  const point = decisionPoint(parts.link);
+  const { log, key, registration, deployment, closing, point } = parts;
   const manifest = new Manifest(options.tools ?? (() => learnTools(inner, resource)), log);
   const context: GuardContext = {
     action: { issuer, resource, deployment },
     point,
+    lease: parts.lease,
     manifest,
     inner,
     key,
@@ -169,6 +203,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
     state: registration,
     manifest,
     point,
+    lease: parts.loop,
     closing: closing.signal,
     onRegistration: options.onRegistration,
     log,

@@ -7,6 +7,7 @@ import { type Asked, checkGated, readAsked, type WireAction, wireAction } from '
 import { wireCaller } from './caller.ts';
 import { handInChallenge } from './challenge.ts';
 import { type GuardContext, type GuardedCall, isCallerGone } from './context.ts';
+import { instant } from './held_lease.ts';
 import { refusalOf } from './issuer_link.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { ROUNDS_MAX } from './limits.ts';
@@ -35,7 +36,7 @@ const EVALUATE_AGAIN: ReadonlySet<RefusalCode> = new Set(['grant_missing', 'gran
 
 /**
  * The guard order of design §3: denied, executed, approved, open. Anything that cannot be decided is refused; nothing runs
- * here.
+ * here. Without a fresh lease nothing is opened or redeemed (design §4).
  */
 export async function decide(context: GuardContext, call: GuardedCall): Promise<Decided> {
   const asked = readAsked(call.inbound);
@@ -111,6 +112,8 @@ async function redeemApproved(
     return 'again';
   }
   if (isCallerGone(call)) return { kind: 'gone' };
+  const stale = context.lease.problem('gated', instant());
+  if (stale !== null) return { kind: 'refuse', refusal: stale };
   const redemption = await redeem(context, call.caller, action);
   if (redemption.ok) return { kind: 'redeemed', asked, redemption: redemption.value };
   return EVALUATE_AGAIN.has(redemption.refusal.code) ? 'again' : { kind: 'refuse', refusal: redemption.refusal };
@@ -122,7 +125,7 @@ async function openStepUp(
   action: WireAction,
   answer: StepUpAnswer,
 ): Promise<Decided> {
-  const problem = checkGated(asked, context.manifest.tool(asked.name));
+  const problem = checkGated(asked, context.manifest.tool(asked.name)) ?? context.lease.problem('gated', instant());
   if (problem !== null) return { kind: 'refuse', refusal: problem };
   if (answer.txn !== null) {
     const opened = await handInChallenge(context, action, answer.step_up.step_up_id, answer.txn, answer.why);

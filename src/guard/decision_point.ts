@@ -6,6 +6,7 @@ import {
   type EvaluateRequest,
   evaluateAnswerSchema,
   GUARD_API,
+  leaseAnswerSchema,
   manifestAnswerSchema,
   type RedeemAnswer,
   type RedeemRequest,
@@ -26,6 +27,13 @@ export interface OutcomeReport {
   readonly result: JsonObject | null;
 }
 
+export interface LeaseRequest {
+  readonly nonce: string;
+  readonly seconds: number;
+  /** Of the lease that is held. */
+  readonly cursor: { readonly epoch: string; readonly position: number; readonly head: string } | null;
+}
+
 /** The server's side of every decision, by name. All throw IssuerOutage when it cannot be asked. */
 export interface DecisionPoint {
   evaluate(request: EvaluateRequest): Promise<Result<EvaluateAnswer, Refusal>>;
@@ -39,6 +47,8 @@ export interface DecisionPoint {
     tools: readonly { name: string; manifest_digest: string }[],
   ): Promise<Result<z.infer<typeof visibleToolsSchema>, Refusal>>;
   reportManifest(tools: readonly JsonObject[]): Promise<Result<z.infer<typeof manifestAnswerSchema>, Refusal>>;
+  /** The next lease, unverified. */
+  lease(request: LeaseRequest, signal: AbortSignal): Promise<Result<z.infer<typeof leaseAnswerSchema>, Refusal>>;
 }
 
 export function decisionPoint(link: IssuerLink): DecisionPoint {
@@ -71,5 +81,18 @@ export function decisionPoint(link: IssuerLink): DecisionPoint {
       }),
     reportManifest: (tools) =>
       link.call({ method: 'POST', path: GUARD_API.manifest, body: { tools }, answer: manifestAnswerSchema }),
+    lease: (request, signal) =>
+      link.call({
+        method: 'GET',
+        path: `${GUARD_API.lease}?${leaseQuery(request)}`,
+        answer: leaseAnswerSchema,
+        waitMs: request.seconds * 1000,
+        signal,
+      }),
   };
+}
+
+function leaseQuery({ nonce, seconds, cursor }: LeaseRequest): string {
+  const held = cursor === null ? {} : { epoch: cursor.epoch, position: String(cursor.position), head: cursor.head };
+  return new URLSearchParams({ nonce, seconds: String(seconds), ...held }).toString();
 }

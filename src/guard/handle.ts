@@ -12,9 +12,11 @@ import type { Caller } from './caller.ts';
 import type { GuardContext, GuardedCall } from './context.ts';
 import { type InboundMessage, readMessage } from './edge.ts';
 import { answerCall } from './guarded_call.ts';
+import { instant } from './held_lease.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { answerListen } from './listen.ts';
 import { type Treatment, treatmentOf } from './methods.ts';
+import { refusalMessageOf } from './refusal_message.ts';
 import { runPlain } from './run.ts';
 import { answerToolList, refuseRequest } from './tool_list.ts';
 import type { RegistrationState } from './upkeep.ts';
@@ -104,6 +106,8 @@ function whenRead(response: Response, done: () => void): Response {
 
 async function treat(handling: Handling, call: GuardedCall, treatment: Treatment): Promise<Response> {
   const { context, registration, areListsOpen } = handling;
+  const silence = registration.isActive ? context.lease.problem('all', instant()) : null;
+  if (silence !== null) return refuseMessage(call.inbound, silence);
   switch (treatment) {
     case 'pass':
       return runPlain(context, call);
@@ -131,6 +135,12 @@ async function treat(handling: Handling, call: GuardedCall, treatment: Treatment
   }
   if (treatment === 'filter_tools') return answerToolList(context, call);
   return treatment === 'listen' ? answerListen(context, call, areListsOpen) : answerCall(context, call);
+}
+
+function refuseMessage(inbound: InboundMessage, refused: Refusal): Response {
+  // A notification has no answer that could carry the reason.
+  if (inbound.id === undefined) return new Response(null, { status: 202 });
+  return jsonAnswer(refusalMessageOf(inbound, refused));
 }
 
 /** DNS rebinding: a page in a browser must not reach a local server under another name (MCP, Transports). */

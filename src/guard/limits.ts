@@ -50,3 +50,22 @@ export const SUBSCRIBED_RESOURCES_MAX = 20;
 export const CHALLENGE_SECONDS = 300;
 /** Of an event stream or a JSON body that the tool server answers with. */
 export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
+
+/** One long-poll for a lease; with a shorter silence that is allowed, half of it. */
+export const LEASE_WAIT_SECONDS = 5;
+export const LEASE_RETRY_MS = 250;
+export const LEASE_RETRY_MS_MAX = 1_000;
+/** Before asking again after an answer that came early and told nothing. */
+export const LEASE_PAUSE_MS = 250;
+export const SILENCE_GATED_SECONDS = 10;
+export const SILENCE_ALL_SECONDS = 60;
+/** Of the clock of this machine from that of the server, beyond which nothing that needs approval runs (design §4). */
+export const CLOCK_OFFSET_MS_MAX = 5_000;
+/** Revocations that are remembered, and for how long: longer than any access token lives. */
+export const REVOKED_MAX = 100_000;
+export const REVOKED_KEPT_MS = 600_000;
+/** What a token says of its time and the time of a revocation are from different clocks. */
+export const REVOKED_TOLERANCE_SECONDS = 5;
+/** A key id that nobody knows makes a guard look again, but not more often than this. */
+export const UNKNOWN_KEY_MS_MIN = 1_000;
+export const ISSUER_KEYS_AGE_MS_MAX = 600_000;

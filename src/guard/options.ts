@@ -51,6 +51,13 @@ export interface GuardOptions {
    * lists are not filtered; so they are closed by default.
    */
   readonly listResourcesAndPrompts?: boolean;
+  /**
+   * For how long this guard goes on when it hears nothing from its server, so that it cannot know what was revoked: calls
+   * that need approval are refused after `gatedSeconds` (default 10), all calls after `allSeconds` (default 60, which is
+   * also the most: a lease of the server lasts no longer). At least 1 s, and `gatedSeconds` at most `allSeconds`. While it
+   * hears from the server it also compares clocks: beyond 5 s of difference no call that needs approval runs.
+   */
+  readonly silence?: { readonly gatedSeconds?: number; readonly allSeconds?: number };
   readonly logger?: Logger;
   /** Called when the registration is made and whenever its state changes; `console_url` is where it is accepted. */
   readonly onRegistration?: (registration: RegistrationAnswer) => void;
@@ -61,11 +68,11 @@ export interface Guard {
   protect(handler: McpHandler | McpFetch): ProtectedHandler;
   /** The protected-resource metadata (RFC 9728) as it is served now. */
   metadata(): JsonObject;
-  /** Resolves when the server accepted the registration and knows the current tools. */
+  /** Resolves when the server accepted the registration, knows the current tools and has given the first lease. */
   ready(): Promise<void>;
   /** Tells the guard that the tools changed, so that it lists them now and not at the next round. */
   toolsChanged(): void;
-  /** Ends background work and connections. Calls that wait for a person are answered to be retried. */
+  /** Ends background work and connections, which else keep the process alive. Calls that wait for a person are answered to be retried. */
   close(): Promise<void>;
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../kernel/logger.ts';
 import type { RegistrationAnswer } from '../wire/guard_api.ts';
 import type { DecisionPoint } from './decision_point.ts';
+import type { LeaseLoop } from './lease_loop.ts';
 import { REGISTRATION_POLL_MS, REGISTRATION_POLL_MS_MAX, RELIST_SECONDS, START_RETRY_MS_MAX } from './limits.ts';
 import type { Manifest } from './manifest.ts';
 import { askForRegistration, type Registration } from './registration.ts';
@@ -19,6 +20,7 @@ export interface Upkeep {
   readonly state: RegistrationState;
   readonly manifest: Manifest;
   readonly point: DecisionPoint;
+  readonly lease: Pick<LeaseLoop, 'start'>;
   readonly closing: AbortSignal;
   readonly onRegistration: ((answer: RegistrationAnswer) => void) | undefined;
   readonly log: Logger;
@@ -26,14 +28,17 @@ export interface Upkeep {
   reported: string;
 }
 
-/** Registers if needed and reports the tools; resolves when the server knows them, rejects when the guard closes. */
+/** Registers if needed, reports the tools and gets a lease; resolves then, rejects when the guard closes. */
 export async function bringUp(upkeep: Upkeep): Promise<void> {
   await untilDone(upkeep, 'listing the tools', async () => {
     await upkeep.manifest.refresh();
     if (!upkeep.manifest.isKnown) throw new Error('The tools are not known yet.');
   });
   if (!upkeep.state.isActive) await untilAccepted(upkeep);
+  const leased = upkeep.lease.start();
   await untilDone(upkeep, 'reporting the tools', () => report(upkeep));
+  await leased;
+  upkeep.closing.throwIfAborted();
 }
 
 /**

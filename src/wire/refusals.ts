@@ -69,6 +69,10 @@ export const REFUSALS = {
   grant_expired: { status: 403, next: 'The grant expired before it was used. Make the call to ask for a new one.' },
   outcome_unknown: { status: 409, next: 'The call started and its outcome is not known. Check before you try again.' },
   // Us
+  clock_differs: {
+    status: 503,
+    next: 'Nothing was changed. The operator of this tool server must correct its clock; then the call works again.',
+  },
   unavailable: { status: 503, next: 'Try again in a moment. Nothing was changed.' },
 } as const satisfies Record<string, { readonly status: number; readonly next: string }>;
 
