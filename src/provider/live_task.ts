@@ -1,8 +1,12 @@
 import { sql } from 'kysely';
+import type { ToolServer } from '../agents/tool_servers.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+
+/** What token requests need to know of a tool server. */
+export type KnownToolServer = Pick<ToolServer, 'id' | 'resource' | 'state'>;
 
 /** A task that may be given tokens at this moment: it runs, and its agent and requester are active. */
 export interface LiveTask {
@@ -16,6 +20,8 @@ export interface LiveTask {
   readonly secondsLeft: number;
   /** When it was alive, by the clock of PostgreSQL. */
   readonly readAt: Date;
+  /** The tool server of the resource that was asked for beside it, if there is one. */
+  readonly toolServer: KnownToolServer | undefined;
 }
 
 /** The task of a refresh family. */
@@ -23,20 +29,23 @@ export function findLiveTaskByGrant(store: Store, oauthGrantId: string): Promise
   return findLiveTask(store, 'tasks.oauth_grant_id', oauthGrantId);
 }
 
-export function findLiveTaskById(store: Store, taskId: string): Promise<Result<LiveTask, Refusal>> {
-  return findLiveTask(store, 'tasks.id', taskId);
+/** With the tool server of a canonical resource, which nearly every token request asks for next. */
+export function findLiveTaskById(store: Store, taskId: string, resource?: string): Promise<Result<LiveTask, Refusal>> {
+  return findLiveTask(store, 'tasks.id', taskId, resource);
 }
 
 async function findLiveTask(
   store: Store,
   column: 'tasks.id' | 'tasks.oauth_grant_id',
   value: string,
+  resource = '',
 ): Promise<Result<LiveTask, Refusal>> {
   const row = await store.db
     .selectFrom('tasks')
     .innerJoin('agents', 'agents.id', 'tasks.agent_id')
     .innerJoin('people', 'people.id', 'tasks.requester_id')
     .innerJoin('tasks as root', 'root.id', 'tasks.root_id')
+    .leftJoin('tool_servers as server', (join) => join.on('server.resource', '=', resource))
     .select(['tasks.id', 'tasks.root_id', 'tasks.agent_id', 'tasks.client_id', 'tasks.requester_id', 'tasks.tools'])
     .select(['tasks.state', 'root.state as root_state', 'agents.state as agent_state', 'people.state as person_state'])
     .select(
@@ -45,6 +54,7 @@ async function findLiveTask(
       ),
     )
     .select(sql<Date>`clock_timestamp()`.as('read_at'))
+    .select(['server.id as server_id', 'server.resource as server_resource', 'server.state as server_state'])
     .where(column, '=', value)
     .executeTakeFirst();
   if (row === undefined) return refused(refusal('task_invalid', 'There is no such task.'));
@@ -64,5 +74,9 @@ async function findLiveTask(
     tools: row.tools,
     secondsLeft: row.seconds_left,
     readAt: row.read_at,
+    toolServer:
+      row.server_id === null || row.server_resource === null || row.server_state === null
+        ? undefined
+        : { id: row.server_id, resource: row.server_resource, state: row.server_state },
   });
 }

@@ -1,12 +1,11 @@
-import type { ToolServer } from '../agents/tool_servers.ts';
-import type { LiveTask } from './live_task.ts';
+import type { KnownToolServer, LiveTask } from './live_task.ts';
 
 /** What one request has established so far; later steps rely on it instead of asking again. */
 export interface RequestFacts {
   /** The live task the token will be for. */
   task?: LiveTask;
   /** The active tool server that was asked for. */
-  toolServer?: ToolServer;
+  toolServer?: KnownToolServer;
   /** `sub` of a token without a task: the agent or the tool server. */
   subject?: string;
   /** The client id that was looked up, known or not. */

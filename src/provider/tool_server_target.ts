@@ -1,13 +1,19 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
-import { findToolServerByResource, type ToolServer } from '../agents/tool_servers.ts';
+import { findToolServerByResource } from '../agents/tool_servers.ts';
 import type { Store } from '../store/store.ts';
+import type { KnownToolServer } from './live_task.ts';
 import { requestFacts } from './request_facts.ts';
 
 /** The accepted tool server of this canonical resource, or `invalid_target`. */
-export async function activeToolServer(store: Store, ctx: KoaContextWithOIDC, resource: string): Promise<ToolServer> {
+export async function activeToolServer(
+  store: Store,
+  ctx: KoaContextWithOIDC,
+  resource: string,
+): Promise<KnownToolServer> {
   const facts = requestFacts(ctx);
   if (facts.toolServer?.resource === resource) return facts.toolServer;
-  const toolServer = await findToolServerByResource(store, resource);
+  const beside = facts.task?.toolServer;
+  const toolServer = beside?.resource === resource ? beside : await findToolServerByResource(store, resource);
   if (toolServer === undefined) throw new errors.InvalidTarget('no tool server with this resource is registered here');
   if (toolServer.state !== 'active') {
     throw new errors.InvalidTarget('this tool server is not active: an administrator must accept it first');

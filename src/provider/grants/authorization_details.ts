@@ -5,6 +5,7 @@ import {
   errors,
   type KoaContextWithOIDC,
 } from 'oidc-provider';
+import { canonicalResource } from '../../agents/tool_servers.ts';
 import type { Store } from '../../store/store.ts';
 import { mcpTaskDetail } from '../../wire/authorization_details.ts';
 import { findLiveTaskById } from '../live_task.ts';
@@ -45,7 +46,9 @@ async function rememberTask(
   if (!parsed.success) {
     throw new errors.InvalidAuthorizationDetails('mcp_task has exactly one member beside its type: task_id');
   }
-  const task = await findLiveTaskById(store, parsed.data.task_id);
+  const { resource } = ctx.oidc.params ?? {};
+  const asked = typeof resource === 'string' ? canonicalResource(resource) : undefined;
+  const task = await findLiveTaskById(store, parsed.data.task_id, asked);
   // One answer for a task that is unknown and one of somebody else: ids of others are not confirmed.
   if (!task.ok && task.refusal.code !== 'task_invalid') {
     throw new errors.InvalidAuthorizationDetails(task.refusal.message);
