@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Cluster, Redis } from 'ioredis';
 import type { Logger } from '../../kernel/logger.ts';
 import { COMMAND_TIMEOUT_MS, RECOVERY_MS_MAX, REDIRECTIONS_MAX, SLOTS_REFRESH_INTERVAL_MS } from './limits.ts';
-import { atMost, createLinkLog, driverOptions, type Link, reconnectDelay } from './link.ts';
+import { atMost, createLinkLog, driverOptions, type Link, reconnectDelay, shareRuns } from './link.ts';
 import type { RedisNode, RedisSettings } from './settings.ts';
 
 /** The primaries of a Redis Cluster. */
@@ -28,20 +28,23 @@ export function openClusterLink(settings: RedisSettings, log: Logger): Link {
   );
   cluster.on('error', (error) => linkLog.lost(error));
   cluster.on('node error', (error) => linkLog.lost(error));
-  // A node connects at its first command otherwise, and refuses all others until it did.
-  cluster.on('+node', (node: Redis) => connectPrimary(node));
-  cluster.on('ready', () => linkLog.isBack());
+  // A node connects at its first command otherwise, and refuses all others until it did. Not at once: what the driver is
+  // about to send to the new node would be among them.
+  cluster.on('+node', (node: Redis) => setImmediate(() => cluster.status === 'ready' && connectPrimary(node)));
+  cluster.on('ready', () => {
+    linkLog.isBack();
+    cluster.nodes('master').forEach(connectPrimary);
+  });
   cluster.connect().catch(() => {});
 
-  let recovery: Promise<void> | undefined;
-  const recover = async (): Promise<void> => {
-    if (cluster.status !== 'ready') await atMost(RECOVERY_MS_MAX, once(cluster, 'ready'));
-    await atMost(
-      RECOVERY_MS_MAX,
-      refresh(cluster).then(() => whenConnected(cluster)),
-    );
-    if (cluster.nodes('master').every((node) => node.status === 'ready')) linkLog.isBack();
-  };
+  const recover = shareRuns(() =>
+    atMost(RECOVERY_MS_MAX, async (signal) => {
+      if (cluster.status !== 'ready') await once(cluster, 'ready', { signal });
+      await refresh(cluster);
+      await Promise.all(cluster.nodes('master').map((node) => whenReady(node, signal)));
+      linkLog.isBack();
+    }),
+  );
   let turn = 0;
   return {
     call: (command, args) => cluster.call(command, [...args]),
@@ -55,13 +58,7 @@ export function openClusterLink(settings: RedisSettings, log: Logger): Link {
         })),
       );
     },
-    // One for all operations that failed together.
-    recover() {
-      recovery ??= recover().finally(() => {
-        recovery = undefined;
-      });
-      return recovery;
-    },
+    recover,
     renew: () => false,
     openSubscriber() {
       const nodes = [...cluster.nodes().map((node) => node.options as RedisNode), ...settings.nodes];
@@ -86,11 +83,7 @@ function refresh(cluster: Cluster): Promise<void> {
   });
 }
 
-async function whenConnected(cluster: Cluster): Promise<void> {
-  await Promise.all(
-    cluster.nodes('master').map(async (node) => {
-      connectPrimary(node);
-      if (node.status !== 'ready') await once(node, 'ready');
-    }),
-  );
+async function whenReady(node: Redis, signal: AbortSignal): Promise<void> {
+  connectPrimary(node);
+  if (node.status !== 'ready') await once(node, 'ready', { signal });
 }

@@ -43,8 +43,8 @@ export function driverOptions(settings: RedisSettings) {
     disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     maxLoadingRetryTime: RECONNECT_DELAY_MS_MAX,
     keepAlive: KEEP_ALIVE_MS,
-    // 6.0.0 rounds integers beyond 2^53 that it makes numbers of.
-    stringNumbers: true,
+    // Not `stringNumbers`, against which 6.0.0 cannot read the slots of a cluster; our scripts answer with text, since it
+    // rounds large integers.
     protocol: 2,
     connectionName: 'countersign',
     ...(settings.username === null ? {} : { username: settings.username }),
@@ -77,10 +77,23 @@ export function createLinkLog(log: Logger): { lost(error: unknown): void; isBack
   };
 }
 
-/** Resolves with `promise`, or after `limitMs`; never rejects. */
-export async function atMost(limitMs: number, promise: Promise<unknown>): Promise<void> {
+/** Resolves when `work` did or failed, or after `limitMs`, when it is told by its signal; never rejects. */
+export async function atMost(limitMs: number, work: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  const controller = new AbortController();
   const { promise: over, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, limitMs);
-  await Promise.race([promise.catch(() => {}), over]);
+  await Promise.race([work(controller.signal).catch(() => {}), over]);
   clearTimeout(timer);
+  controller.abort();
+}
+
+/** One run for all who ask while it lasts. */
+export function shareRuns(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => {
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
 }

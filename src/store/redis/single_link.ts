@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { Logger } from '../../kernel/logger.ts';
 import { COMMAND_TIMEOUT_MS, PATIENCE_MS, RECOVERY_MS_MAX, RENEWAL_INTERVAL_MS } from './limits.ts';
-import { atMost, createLinkLog, driverOptions, type Link, reconnectDelay } from './link.ts';
+import { atMost, createLinkLog, driverOptions, type Link, reconnectDelay, shareRuns } from './link.ts';
 import type { RedisSettings } from './settings.ts';
 
 /** The driver's type of `replyMapping` does not fit its own constructor. */
@@ -29,10 +29,11 @@ export function openSingleLink(settings: RedisSettings, log: Logger): Link {
   return {
     call: (command, args) => redis.call(command, [...args]),
     inform: async () => [{ address: addressOf(redis, settings), info: await redis.info() }],
-    async recover() {
+    recover: shareRuns(async () => {
       const isGone = performance.now() - awaySinceMs > PATIENCE_MS;
-      if (redis.status !== 'ready' && !isGone) await atMost(RECOVERY_MS_MAX, once(redis, 'ready'));
-    },
+      if (redis.status === 'ready' || isGone) return;
+      await atMost(RECOVERY_MS_MAX, (signal) => once(redis, 'ready', { signal }));
+    }),
     renew() {
       const now = performance.now();
       if (settings.topology !== 'sentinel' || now - renewedAtMs < RENEWAL_INTERVAL_MS) return false;

@@ -71,7 +71,7 @@ export function createSubscriber(options: {
     async subscribe(channel, listener) {
       // Registered first: should the connection be replaced while we wait, the listener is called for that.
       const unsubscribe = channels.subscribe(channel, listener);
-      if (!isInForce && !isClosed) await atMost(OPERATION_MS_MAX, inForce.promise);
+      if (!isInForce && !isClosed) await atMost(OPERATION_MS_MAX, () => inForce.promise);
       if (isInForce) return unsubscribe;
       unsubscribe();
       throw new RedisOutage('unreachable', 'There is no subscription to the wake-ups over Redis.');
