@@ -7,6 +7,8 @@ import { DatabaseUrlError } from '../store/postgres/open.ts';
 import { isDatabaseOutage } from '../store/postgres/outage.ts';
 import { DatabaseUnfitError } from '../store/postgres/primary.ts';
 import { SchemaNewerError, SchemaOlderError } from '../store/postgres/schema_version.ts';
+import { RedisPolicyError } from '../store/redis/errors.ts';
+import { RedisSettingsError } from '../store/redis/settings.ts';
 import { RootKeyError } from '../store/root_key.ts';
 
 const EXPECTED = [
@@ -16,6 +18,8 @@ const EXPECTED = [
   SchemaNewerError,
   SchemaOlderError,
   RootKeyError,
+  RedisSettingsError,
+  RedisPolicyError,
   PolicyError,
   ListenError,
   StoreAbsentError,

@@ -6,7 +6,7 @@ import { isCsrfTokenValid } from '../people/csrf.ts';
 import { isSameOrigin } from '../people/same_origin.ts';
 import { findSession } from '../people/session.ts';
 import { readSessionCookie } from '../people/session_cookie.ts';
-import { isDatabaseOutage } from '../store/postgres/outage.ts';
+import { isOutage } from '../store/outage.ts';
 import { refusal } from '../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, send } from './answer.ts';
 import { basePathOf } from './base_path.ts';
@@ -71,11 +71,11 @@ async function answerVisit(ctx: Context, parts: ConsoleParts, handler: Show<Visi
 /** Of a page that only shows something, an outage changed nothing; what was posted may have been done. */
 function failure({ store }: ConsoleParts, ctx: Context, error: unknown): Answer {
   const reference = randomUUID();
-  const isOutage = isDatabaseOutage(error);
+  const isPassing = isOutage(error);
   store.log.error({ err: error, reference, method: ctx.method }, 'a page failed');
-  if (isOutage) ctx.set('Retry-After', '1');
-  if (isOutage && ctx.method !== 'POST') return refuseWith(refusal('unavailable', 'The database does not answer.'));
-  return { kind: 'page', page: brokenPage(reference), status: isOutage ? 503 : 500 };
+  if (isPassing) ctx.set('Retry-After', '1');
+  if (isPassing && ctx.method !== 'POST') return refuseWith(refusal('unavailable', 'The database does not answer.'));
+  return { kind: 'page', page: brokenPage(reference), status: isPassing ? 503 : 500 };
 }
 
 function addressOf(ctx: Context): Pick<Visit, 'params' | 'query'> {

@@ -1,6 +1,6 @@
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import { KeysOutdated } from '../keys/keyring.ts';
-import { isDatabaseOutage } from '../store/postgres/outage.ts';
+import { isOutage } from '../store/outage.ts';
 
 const RETRY_AFTER_SECONDS = 1;
 
@@ -9,7 +9,7 @@ const RETRY_AFTER_SECONDS = 1;
  * page keeps what it says.
  */
 export function answerOutage(ctx: KoaContextWithOIDC, error: Error): void {
-  if (!isDatabaseOutage(error) && !(error instanceof KeysOutdated)) return;
+  if (!isOutage(error) && !(error instanceof KeysOutdated)) return;
   ctx.status = 503;
   ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
   if (ctx.type === 'text/html') return;

@@ -16,7 +16,7 @@ import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { type Keyring, KeysOutdated } from '../keys/keyring.ts';
 import { tokenVerificationKeys, type VerificationKeys } from '../keys/verification_keys.ts';
 import { pinHost } from '../provider/pin_host.ts';
-import { isDatabaseOutage } from '../store/postgres/outage.ts';
+import { isOutage } from '../store/outage.ts';
 import { isUnstorableText } from '../store/postgres/unstorable_text.ts';
 import type { Store } from '../store/store.ts';
 import { refusal } from '../wire/refusals.ts';
@@ -92,7 +92,7 @@ function answerFailures(store: Store): Koa.Middleware {
       // The token of a one-time link is part of its path and must not reach the log (invariant 10).
       const path = ctx.path.replace(/(\/link\/).+$/, '$1…');
       store.log.error({ err: error, reference, method: ctx.method, path }, 'a request failed');
-      if (isDatabaseOutage(error) || error instanceof KeysOutdated) {
+      if (isOutage(error) || error instanceof KeysOutdated) {
         answerRefusal(ctx, refusal('unavailable', 'The database does not answer.'));
         return;
       }

@@ -5,13 +5,15 @@ export const CHANNELS = {
   outbox: 'wake:outbox',
   keys: 'wake:keys',
   delivery: 'wake:delivery',
+  memory: 'wake:memory',
   stepUp: (id: string) => `wake:step_up:${id}`,
   toolServer: (id: string) => `wake:tool_server:${id}`,
 } as const;
 
 /**
  * Waits until `read` gives a value or `timeoutMs` has passed (then undefined). Registers before it reads, so that a
- * change published in between is not lost, and reads again every `pollMs` for wake-ups that never arrive.
+ * change published in between is not lost, and reads again every `pollMs` for wake-ups that never arrive, also when nothing
+ * can be subscribed to.
  */
 export async function waitFor<Value>(
   ephemeral: EphemeralStore,
@@ -22,10 +24,12 @@ export async function waitFor<Value>(
   const deadline = performance.now() + options.timeoutMs;
   let wake: () => void = () => {};
   let isWoken = false;
-  const unsubscribe = await ephemeral.subscribe(channel, () => {
-    isWoken = true;
-    wake();
-  });
+  const unsubscribe = await ephemeral
+    .subscribe(channel, () => {
+      isWoken = true;
+      wake();
+    })
+    .catch(() => () => {});
   const onAbort = () => wake();
   options.signal?.addEventListener('abort', onAbort);
   try {

@@ -5,6 +5,8 @@ export const PLACE_POLL_MS = 250;
  * by the one before any more.
  */
 export const PLACE_VIEW_MS = 500;
+/** From writing an epoch to its beginning: the time above, and up to a second to a whole one. */
+export const BEGIN_WAIT_MS_MAX = PLACE_VIEW_MS + 1_000;
 /** How often each server asks Redis whether it is there and still the same. */
 export const REDIS_CHECK_MS = 500;
 /** Failed checks in a row before a server gives up Redis without a call that needed it. */

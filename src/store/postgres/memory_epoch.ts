@@ -13,13 +13,14 @@ export type NewEpoch = Omit<MemoryEpoch, 'since'>;
 
 /** The row that tells all servers where the memory is and since when it remembers. */
 export interface MemoryEpochs {
+  exist(): Promise<boolean>;
   /**
-   * The epoch of the moment, undefined before the first. Waits for a change under way, so that whoever is told the old
+   * The epoch of the moment. Waits for a change under way, so that whoever is told the old
    * epoch asked before the change: PLACE_VIEW_MS after it, nobody goes by the old one.
    */
-  read(): Promise<StoredEpoch | undefined>;
-  /** Writes the first epoch, unless there is one. */
-  first(epoch: NewEpoch): Promise<void>;
+  read(): Promise<StoredEpoch>;
+  /** Writes the first epoch; false if there is one. */
+  first(epoch: NewEpoch): Promise<boolean>;
   /** Writes a new epoch in place of `old`; false if another server was faster. */
   replace(old: string, next: NewEpoch): Promise<boolean>;
 }
@@ -30,6 +31,9 @@ const ONE_SECOND = sql`interval '1 second'`;
 
 export function createMemoryEpochs(db: Kysely<Tables>): MemoryEpochs {
   return {
+    async exist() {
+      return (await db.selectFrom('ephemeral_memory').select('epoch').executeTakeFirst()) !== undefined;
+    },
     read: () =>
       db.transaction().execute(async (tx) => {
         // A statement of its own: in READ COMMITTED the next one then sees what this one waited for.
@@ -41,15 +45,18 @@ export function createMemoryEpochs(db: Kysely<Tables>): MemoryEpochs {
             sql<number>`(greatest(extract(epoch from since - clock_timestamp()), 0) * 1000)::float8`.as('begins_in_ms'),
           )
           .executeTakeFirst();
-        return row === undefined ? undefined : { epoch: epochOf(row), beginsInMs: row.begins_in_ms };
+        if (row === undefined) throw new Error('The row of ephemeral_memory was deleted. Restart all servers.');
+        return { epoch: epochOf(row), beginsInMs: row.begins_in_ms };
       }),
     async first(epoch) {
       // Nothing was remembered before, so there is nothing to wait for.
-      await db
+      const written = await db
         .insertInto('ephemeral_memory')
         .values({ ...rowOf(epoch), since: sql<Date>`date_trunc('second', clock_timestamp())` })
         .onConflict((conflict) => conflict.doNothing())
-        .execute();
+        .returning('epoch')
+        .executeTakeFirst();
+      return written !== undefined;
     },
     replace: (old, next) =>
       db.transaction().execute(async (tx) => {
@@ -57,7 +64,8 @@ export function createMemoryEpochs(db: Kysely<Tables>): MemoryEpochs {
         const begins = sql`clock_timestamp() + make_interval(secs => ${PLACE_VIEW_MS / 1000})`;
         const written = await tx
           .updateTable('ephemeral_memory')
-          .set({ ...rowOf(next), since: sql<Date>`date_trunc('second', ${begins}) + ${ONE_SECOND}` })
+          // Not before the one it replaces, also when the clock was set back.
+          .set({ ...rowOf(next), since: sql<Date>`greatest(date_trunc('second', ${begins}) + ${ONE_SECOND}, since)` })
           .where('epoch', '=', old)
           .returning('epoch')
           .executeTakeFirst();
