@@ -8,3 +8,5 @@ export const ASK_AGAIN_MS = 2_000;
 export const ASK_AGAIN_MS_MAX = 15_000;
 /** One call: longer than a guard holds it. */
 export const CALL_TIMEOUT_MS = 60_000;
+/** Before a request that got no answer is sent once more. */
+export const RETRY_MS = 1_000;

@@ -1,9 +1,12 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { BASE_SCOPE } from '../wire/scopes.ts';
 import { importSigningKey, type PrivateKeyJwk, type SigningKey } from '../wire/signing_key.ts';
 import { type CachedToken, cachedToken, type TokenClient } from './access_tokens.ts';
 import { AgentError } from './agent_error.ts';
 import { authorizationServer, send } from './issuer_requests.ts';
+import { RETRY_MS } from './limits.ts';
 
 const TASKS_PATH = '/api/v1';
 const TASKS_SCOPE = 'tasks';
@@ -100,16 +103,17 @@ export function createServiceAgent(options: ServiceAgentOptions): ServiceAgent {
         ...(purposeCode === undefined ? {} : { purpose_code: purposeCode }),
         ...(seconds === undefined ? {} : { seconds }),
       };
-      const answer = await sendAuthorized(apiToken, `${issuer}${TASKS_PATH}/tasks`, {
+      // An answer that was lost is asked for again, and no second task starts.
+      const answer = await sendAgain(apiToken, `${issuer}${TASKS_PATH}/tasks`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', 'idempotency-key': `"${randomUUID()}"` },
         body: JSON.stringify(body),
       });
       const { task_id: taskId, expires_at: expiresAt } = startedSchema.parse(answer);
       return { taskId, expiresAt: new Date(expiresAt) };
     },
     async endTask(taskId) {
-      await sendAuthorized(apiToken, `${issuer}${TASKS_PATH}/tasks/${encodeURIComponent(taskId)}`, {
+      await sendAgain(apiToken, `${issuer}${TASKS_PATH}/tasks/${encodeURIComponent(taskId)}`, {
         method: 'DELETE',
       });
     },
@@ -122,6 +126,17 @@ export function createServiceAgent(options: ServiceAgentOptions): ServiceAgent {
       };
     },
   };
+}
+
+/** Once more after a moment when there was no answer: for requests that change nothing the second time. */
+async function sendAgain(token: CachedToken, url: string, init: RequestInit): Promise<unknown> {
+  try {
+    return await sendAuthorized(token, url, init);
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'unavailable') throw error;
+    await sleep(RETRY_MS);
+    return sendAuthorized(token, url, init);
+  }
 }
 
 /** With a second attempt under a new token: the first may have been revoked, or signed before the server's keys changed. */

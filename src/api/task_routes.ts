@@ -10,6 +10,7 @@ import { startTask } from '../tasks/start.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
+import { IDEMPOTENCY_KEY_CHARACTERS_MAX } from './limits.ts';
 
 export const TASK_API_PATH = '/api/v1';
 export const TASK_API_SCOPE = 'tasks';
@@ -75,6 +76,8 @@ async function start(ctx: Context, agent: Agent, { store, purposeCodes }: TaskAp
       ),
     );
   }
+  const key = readIdempotencyKey(ctx);
+  if (!key.ok) return key;
   const server = await findToolServerByResource(store, resource);
   if (server === undefined) return refused(refusal('request_invalid', `There is no tool server at ${resource}.`));
   return startTask(store, {
@@ -86,5 +89,22 @@ async function start(ctx: Context, agent: Agent, { store, purposeCodes }: TaskAp
     tools: { [server.id]: [...new Set(tools)] },
     seconds: seconds ?? store.rules.taskSecondsDefault,
     oauthGrantId: null,
+    ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
   });
+}
+
+/** draft-ietf-httpapi-idempotency-key-header §2.1: a string of RFC 9651 §3.3.3; without its quotes it is taken as well. */
+function readIdempotencyKey(ctx: Context): Result<string | undefined, Refusal> {
+  const header = ctx.req.headers['idempotency-key'];
+  if (header === undefined) return accepted(undefined);
+  const key = typeof header === 'string' ? /^"([!#-[\]-~]+)"$|^([!#-[\]-~]+)$/.exec(header) : null;
+  const value = key?.[1] ?? key?.[2];
+  return value !== undefined && value.length <= IDEMPOTENCY_KEY_CHARACTERS_MAX
+    ? accepted(value)
+    : refused(
+        refusal(
+          'request_invalid',
+          `The Idempotency-Key must be one string of 1 to ${IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters, such as "8e03978e-40d5".`,
+        ),
+      );
 }

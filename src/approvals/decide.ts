@@ -6,8 +6,9 @@ import { mayVoteFor, needsPasskey } from '../model/eligibility.ts';
 import type { SignedIn } from '../model/person.ts';
 import type { Requirements } from '../model/requirements.ts';
 import { tally, type Vote } from '../model/step_up.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import type { StepUpState } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockAncestors } from './ancestors.ts';
@@ -33,7 +34,8 @@ export interface Decide {
 /**
  * One person's approve or deny. In one transaction: lock the ancestors, lock the step-up, check that it is undecided and
  * what was shown, that this person may decide now, insert the vote, recount every vote by currently eligible people,
- * move the state, make the grant. Of parallel decisions the first to commit wins; the others are told who decided.
+ * move the state, make the grant. Of parallel decisions the first to commit wins; the others are told who decided. The
+ * same decision by the same person on the same page is made once and acknowledged as often as it is sent.
  */
 export async function decide(store: Store, input: Decide): Promise<Result<{ state: StepUpState }, Refusal>> {
   const reason = input.reason?.trim() || null;
@@ -48,7 +50,7 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
     view: shown.value,
     now: new Date(),
   });
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const ancestors = await lockAncestors(tx, input.stepUpId, input.signedIn.person.id);
     const row = await tx
       .selectFrom('step_ups')
@@ -57,6 +59,10 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
       .forUpdate()
       .executeTakeFirst();
     if (row === undefined) return refused(refusal('not_found', 'There is no such request.'));
+    if (token.kind === 'valid' && (await isRepeated(tx, row, input, shown.value.viewDigest))) {
+      await assureDurable(tx);
+      return accepted({ state: row.state });
+    }
     const undecided = await checkUndecided(tx, row, await isStillRunning(tx, row.id));
     if (!undecided.ok) return undecided;
     if (token.kind === 'outdated') {
@@ -68,6 +74,18 @@ export async function decide(store: Store, input: Decide): Promise<Result<{ stat
     if (!allowed.ok) return allowed;
     return castVote(store, tx, afterCommit, { row, requirements, input, reason, viewDigest: shown.value.viewDigest });
   });
+}
+
+/** Whether this person made this very decision on this page before, and only its answer was lost. */
+async function isRepeated(tx: Tx, row: StepUpRow, input: Decide, viewDigest: string): Promise<boolean> {
+  const vote = await tx
+    .selectFrom('decisions')
+    .select(['decision', 'view_digest'])
+    .where('step_up_id', '=', row.id)
+    .where('revision', '=', row.revision)
+    .where('person_id', '=', input.signedIn.person.id)
+    .executeTakeFirst();
+  return vote?.decision === input.decision && vote.view_digest === viewDigest;
 }
 
 /** A statement of its own: beside the lock, the clock would be read before the wait for the lock. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { EXPIRY_BATCH_MAX, EXPIRY_SWEEP_MS } from './limits.ts';
 import { enqueue } from './outbox.ts';
 import { wakeStepUp } from './status.ts';
@@ -28,7 +28,7 @@ export async function expireBinding(
 
 /** Ends all step-ups whose time is over. Rows another process holds are left to it. Returns how many. */
 export async function expireDue(store: Store): Promise<number> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const due = await tx
       .selectFrom('step_ups')
       .select('id')

@@ -2,8 +2,9 @@ import type { JWK } from 'jose';
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import type { StepUpStatus } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { verifyTxnChallenge } from '../wire/txn_challenge_rosomakho_00.ts';
@@ -38,7 +39,7 @@ export async function openStepUp(
   if (verified.value.txn !== known.txn || detail?.action_digest !== known.action_digest) {
     return refused(refusal('challenge_invalid', 'The challenge was signed for another transaction or another action.'));
   }
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const row = await tx
       .updateTable('step_ups')
       .set({ state: 'open', challenge: input.challenge, opened_at: sql<Date>`clock_timestamp()` })
@@ -47,7 +48,10 @@ export async function openStepUp(
       .where('expires_at', '>', sql<Date>`clock_timestamp()`)
       .returningAll()
       .executeTakeFirst();
-    if (row === undefined) return accepted(statusOf(store, (await findStepUp(tx, known.id))!));
+    if (row === undefined) {
+      await assureDurable(tx);
+      return accepted(statusOf(store, (await findStepUp(tx, known.id))!));
+    }
     await append(store, tx, afterCommit, {
       kind: 'step_up.opened',
       ids: { step_up: row.id, task: row.task_id, agent: row.agent_id, requester: row.requester_id, txn: row.txn },

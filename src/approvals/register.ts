@@ -6,7 +6,7 @@ import { accepted, type Result, refused } from '../kernel/result.ts';
 import { canEverBeMet } from '../model/eligibility.ts';
 import type { Requirements } from '../model/requirements.ts';
 import type { Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockChain } from './ancestors.ts';
@@ -38,7 +38,7 @@ export interface RegisterStepUp {
  * It opens, and can be seen, only when the guard hands in the signed challenge.
  */
 export async function registerStepUp(store: Store, input: RegisterStepUp): Promise<Result<StepUpRow, Refusal>> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const ids = { requester_id: input.requesterId, agent_id: input.agentId, tool_server_id: input.toolServerId };
     const chain = await loadChain(tx, ids);
     // What ends the task meanwhile waits for this, and withdraws what it finds then; or this finds the task ended.

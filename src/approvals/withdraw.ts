@@ -1,16 +1,20 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { enqueue } from './outbox.ts';
 import { forgetCached, wakeStepUp } from './status.ts';
 
-/** The caller cancelled explicitly: an undecided step-up of this tool server is withdrawn. False if it was not undecided. */
+/**
+ * The caller cancelled explicitly: an undecided step-up of this tool server is withdrawn. False if it was not undecided; true
+ * again for one that was withdrawn so.
+ */
 export async function withdrawStepUp(
   store: Store,
   input: { readonly stepUpId: string; readonly toolServerId: string; readonly reason: string },
 ): Promise<boolean> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const row = await tx
       .updateTable('step_ups')
       .set({ state: 'withdrawn', reason: input.reason, decided_at: sql<Date>`clock_timestamp()` })
@@ -19,10 +23,26 @@ export async function withdrawStepUp(
       .where('state', 'in', ['registered', 'open'])
       .returning('id')
       .executeTakeFirst();
-    if (row === undefined) return false;
+    if (row === undefined) return wasWithdrawn(tx, input);
     await recordWithdrawal(store, tx, afterCommit, row.id);
     return true;
   });
+}
+
+async function wasWithdrawn(
+  tx: Tx,
+  input: { readonly stepUpId: string; readonly toolServerId: string; readonly reason: string },
+): Promise<boolean> {
+  const row = await tx
+    .selectFrom('step_ups')
+    .select('id')
+    .where('id', '=', input.stepUpId)
+    .where('tool_server_id', '=', input.toolServerId)
+    .where('state', '=', 'withdrawn')
+    .where('reason', '=', input.reason)
+    .executeTakeFirst();
+  if (row !== undefined) await assureDurable(tx);
+  return row !== undefined;
 }
 
 /** With the end of a task its undecided step-ups are withdrawn and its unused grants revoked, in the same transaction. */

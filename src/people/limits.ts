@@ -14,3 +14,5 @@ export const PASSKEY_NONCE_BYTES = 16;
 export const PASSKEY_CLOCK_SKEW_MS = 5_000;
 /** How long a confirmation lets its session add a passkey. */
 export const ADD_PASSKEY_MS = 120_000;
+/** How long the page that used a link may send its form again, for an answer that was lost. */
+export const LINK_REPEAT_SECONDS = 600;

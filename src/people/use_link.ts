@@ -6,10 +6,15 @@ import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { LinksTable } from '../store/postgres/tables.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { hasAdministrator } from './administrator.ts';
-import { DISPLAY_NAME_CHARACTERS_MAX, SECRET_CHARACTERS_MAX, USER_HANDLE_BYTES } from './limits.ts';
+import {
+  DISPLAY_NAME_CHARACTERS_MAX,
+  LINK_REPEAT_SECONDS,
+  SECRET_CHARACTERS_MAX,
+  USER_HANDLE_BYTES,
+} from './limits.ts';
 import { lockActivePerson, startSession } from './session.ts';
 import { parseVisibleName } from './visible_name.ts';
 
@@ -42,20 +47,35 @@ export async function findLink(store: Store, token: string): Promise<Result<Foun
   return accepted({ kind, isAdministrator: is_administrator, expiresAt: expires_at, displayName: display_name });
 }
 
-/** Uses the link: of many who try at once, one is signed in. A refusal leaves the link as it was. */
+/**
+ * Uses the link: of many who try at once, one is signed in. A refusal leaves the link as it was. The page that used it may
+ * send its form again for a while, because the answer with the session can be lost: it gets another session of the same
+ * person. `attempt` is the random value that only this showing of the page has.
+ */
 export async function useLink(
   store: Store,
   token: string,
-  answer: { readonly displayName: string },
+  answer: { readonly displayName: string; readonly attempt?: string },
 ): Promise<Result<{ personId: string; cookieValue: string }, Refusal>> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const link = await tx
       .selectFrom('links')
       .selectAll()
       .select(sql<boolean>`expires_at <= clock_timestamp()`.as('is_expired'))
+      .select(
+        sql<boolean>`coalesce(used_at > clock_timestamp() - make_interval(secs => ${LINK_REPEAT_SECONDS}), false)`.as(
+          'is_recently_used',
+        ),
+      )
       .where('token_hash', '=', hashOf(token))
       .forUpdate()
       .executeTakeFirst();
+    const attempt = hashOf(answer.attempt ?? '');
+    if (link?.is_recently_used && link.used_by !== null && attempt !== '' && link.used_attempt_hash === attempt) {
+      if (!(await lockActivePerson(tx, link.used_by))) return refused(WAS_DISABLED);
+      const again = await startSession(store, tx, afterCommit, { personId: link.used_by, amr: LINK_AMR });
+      return accepted({ personId: link.used_by, cookieValue: again.cookieValue });
+    }
     const problem = linkProblem(link);
     if (problem !== null) return refused(problem);
     if (link!.kind === 'set_up') {
@@ -66,7 +86,11 @@ export async function useLink(
     if (!person.ok) return person;
     await tx
       .updateTable('links')
-      .set({ used_at: sql<Date>`clock_timestamp()` })
+      .set({
+        used_at: sql<Date>`clock_timestamp()`,
+        used_by: person.value,
+        used_attempt_hash: attempt === '' ? null : attempt,
+      })
       .where('token_hash', '=', link!.token_hash)
       .execute();
     await append(store, tx, afterCommit, {
@@ -87,7 +111,7 @@ async function personOfLink(
 ): Promise<Result<string, Refusal>> {
   if (link.person_id !== null) {
     if (await lockActivePerson(tx, link.person_id)) return accepted(link.person_id);
-    return refused(refusal('person_inactive', 'This person was disabled. Nobody was signed in.'));
+    return refused(WAS_DISABLED);
   }
   const name = parseVisibleName(displayName, DISPLAY_NAME_CHARACTERS_MAX);
   if (!name.ok) return name;
@@ -110,6 +134,7 @@ async function personOfLink(
   return accepted(personId);
 }
 
+const WAS_DISABLED = refusal('person_inactive', 'This person was disabled. Nobody was signed in.');
 const SET_UP_IS_OVER = refusal(
   'conflict',
   'This server has an administrator already, so its set-up links no longer work. Ask the administrator for an invitation.',
@@ -126,5 +151,5 @@ function linkProblem(
 }
 
 function hashOf(token: string): string {
-  return token.length > SECRET_CHARACTERS_MAX ? '' : sha256Base64url(token);
+  return token === '' || token.length > SECRET_CHARACTERS_MAX ? '' : sha256Base64url(token);
 }

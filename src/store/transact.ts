@@ -1,3 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TRANSACTION_RETRIES_MAX, TRANSACTION_RETRY_MS } from './limits.ts';
+import { isAborted } from './postgres/outage.ts';
 import type { AfterCommit, Store, Tx } from './store.ts';
 
 /**
@@ -18,4 +21,25 @@ export async function transact<Value>(
     }
   }
   return value;
+}
+
+/**
+ * As `transact`, and runs `work` again when PostgreSQL ended the transaction to resolve a deadlock or a serialization
+ * failure: it says then that nothing was committed. For `work` that changes nothing but what `tx` rolls back. Nothing
+ * else is run again: what became of a commit whose answer was lost is unknown, and the caller who asks again is told; a
+ * lock that was not to be had within its time limit would only be waited for longer.
+ */
+export async function transactRepeatably<Value>(
+  store: Store,
+  work: (tx: Tx, afterCommit: AfterCommit) => Promise<Value>,
+): Promise<Value> {
+  for (let retries = 0; ; retries += 1) {
+    try {
+      return await transact(store, work);
+    } catch (error) {
+      if (!isAborted(error) || retries >= TRANSACTION_RETRIES_MAX) throw error;
+      // Those that met are not to meet again.
+      await sleep(Math.random() * TRANSACTION_RETRY_MS * 2 ** retries);
+    }
+  }
 }

@@ -2,8 +2,9 @@ import { sql } from 'kysely';
 import { withdrawForTask } from '../approvals/withdraw.ts';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 
 export type EndedBy = { readonly personId: string } | { readonly agentId: string };
@@ -17,7 +18,7 @@ export async function endTask(
   store: Store,
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
 ): Promise<Result<{ taskId: string; oauthGrantId: string | null; state: 'completed' | 'cancelled' }, Refusal>> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const task = await tx.selectFrom('tasks').selectAll().where('id', '=', input.taskId).forUpdate().executeTakeFirst();
     const missing = refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
     if (task === undefined) return missing;
@@ -36,7 +37,10 @@ export async function endTask(
       if (!mayEnd) return missing;
     }
     const ended = { taskId: task.id, oauthGrantId: task.oauth_grant_id };
-    if (task.state !== 'active') return accepted({ ...ended, state: task.state });
+    if (task.state !== 'active') {
+      await assureDurable(tx);
+      return accepted({ ...ended, state: task.state });
+    }
     await tx
       .updateTable('tasks')
       .set({ state: input.how, ended_at: sql<Date>`clock_timestamp()` })

@@ -4,8 +4,9 @@ import { wakeStepUp } from '../approvals/status.ts';
 import { append } from '../events/append.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { OUTCOME_BYTES_MAX } from './limits.ts';
 
@@ -20,13 +21,14 @@ export interface RecordOutcome {
 
 /**
  * Records what became of a redeemed call. Only the attempt that redeemed may report, and the first report stands: an
- * outcome that is known is never overwritten. An unknown outcome refunds nothing.
+ * outcome that is known is never overwritten; `recorded` says whether the one that stands is this. An unknown outcome
+ * refunds nothing.
  */
 export async function recordOutcome(
   store: Store,
   input: RecordOutcome,
 ): Promise<Result<{ recorded: boolean }, Refusal>> {
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const row = await tx
       .selectFrom('redemptions as r')
       .innerJoin('step_ups as s', 's.id', 'r.step_up_id')
@@ -38,7 +40,10 @@ export async function recordOutcome(
       .forUpdate('r')
       .executeTakeFirst();
     if (row === undefined) return refused(refusal('not_found', 'There is no such redemption of this attempt.'));
-    if (row.outcome_at !== null) return accepted({ recorded: false });
+    if (row.outcome_at !== null) {
+      await assureDurable(tx);
+      return accepted({ recorded: row.outcome === input.outcome });
+    }
     const text = input.result === null ? null : JSON.stringify(input.result);
     const isKept = text !== null && row.data_key_wrapped !== null && Buffer.byteLength(text) <= OUTCOME_BYTES_MAX;
     await tx

@@ -6,6 +6,7 @@ import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { tally } from '../model/step_up.ts';
 import type { Decision } from '../policy/decide.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import type { AccessTokenClaims } from '../wire/claims.ts';
@@ -125,6 +126,7 @@ async function findAttempt(
       refusal('conflict', 'This attempt id was used for another call. Make a new one for every execution.'),
     );
   }
+  await assureDurable(db);
   return accepted({ redemption_id: row.id, step_up_id: row.step_up_id, repeated: true });
 }
 

@@ -1,10 +1,12 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
+import { sha256Base64url } from '../kernel/digest.ts';
 import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store, Tx } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { PURPOSE_LENGTH_MAX, RUNNING_TASKS_PER_AGENT_MAX, TASK_SECONDS_MIN, TOOLS_PER_TASK_MAX } from './limits.ts';
 
@@ -20,6 +22,8 @@ export interface StartTask {
   readonly seconds: number;
   /** The OAuth grant whose tokens belong to this task; null for service agents. */
   readonly oauthGrantId: string | null;
+  /** Of the agent, for this request: asked again with it, the same task is the answer. */
+  readonly idempotencyKey?: string;
 }
 
 export interface StartedTask {
@@ -30,7 +34,8 @@ export interface StartedTask {
 
 /**
  * Starts a task with its root delegation (requester → agent). The tools must be accepted ones of active servers and
- * within the agent's bound; requester, agent and owner must be active.
+ * within the agent's bound; requester, agent and owner must be active. A request that comes again under its idempotency key
+ * starts nothing and gets the first answer.
  */
 export async function startTask(store: Store, input: StartTask): Promise<Result<StartedTask, Refusal>> {
   const purpose = input.purpose.trim();
@@ -41,9 +46,13 @@ export async function startTask(store: Store, input: StartTask): Promise<Result<
   if (!Number.isInteger(input.seconds) || input.seconds < TASK_SECONDS_MIN || input.seconds > taskSecondsMax) {
     return refused(refusal('request_invalid', `A task may last ${TASK_SECONDS_MIN} to ${taskSecondsMax} seconds.`));
   }
-  return transact(store, async (tx, afterCommit) => {
+  return transactRepeatably(store, async (tx, afterCommit) => {
     const people = await checkPeople(tx, input);
     if (!people.ok) return people;
+    await lockStarts(tx, input.agentId);
+    const request = requestOf(input, purpose);
+    const started = await findStarted(tx, input.agentId, request);
+    if (started !== undefined) return started;
     const tools = await checkTools(tx, input.tools, people.value.bound);
     if (!tools.ok) return tools;
     const room = await checkRoom(tx, input.agentId);
@@ -64,6 +73,7 @@ export async function startTask(store: Store, input: StartTask): Promise<Result<
         tools: JSON.stringify(input.tools),
         state: 'active',
         oauth_grant_id: input.oauthGrantId,
+        ...request,
         expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${input.seconds})`,
         ended_at: null,
       })
@@ -114,9 +124,47 @@ async function checkPeople(tx: Tx, input: StartTask): Promise<Result<{ bound: To
   return accepted({ bound: agent.bound });
 }
 
-/** Under a lock of the agent's own, so that tasks started in parallel count each other. */
-async function checkRoom(tx: Tx, agentId: string): Promise<Result<true, Refusal>> {
+/** A lock of the agent's own, so that tasks started in parallel count each other, and find each other by their keys. */
+async function lockStarts(tx: Tx, agentId: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`task-start:${agentId}`}, 0))`.execute(tx);
+}
+
+interface StartRequest {
+  readonly start_key: string | null;
+  readonly start_digest: string | null;
+}
+
+/** draft-ietf-httpapi-idempotency-key-header §2.4: the fingerprint shows that a key came with another request. */
+function requestOf({ idempotencyKey, ...input }: StartTask, purpose: string): StartRequest {
+  if (idempotencyKey === undefined) return { start_key: null, start_digest: null };
+  const { requesterId: _, ...asked } = { ...input, purpose, tools: Object.entries(input.tools) };
+  return { start_key: sha256Base64url(idempotencyKey), start_digest: sha256Base64url(JSON.stringify(asked)) };
+}
+
+async function findStarted(
+  tx: Tx,
+  agentId: string,
+  request: StartRequest,
+): Promise<Result<StartedTask, Refusal> | undefined> {
+  if (request.start_key === null) return undefined;
+  const row = await tx
+    .selectFrom('tasks')
+    .innerJoin('delegations', (join) =>
+      join.onRef('delegations.task_id', '=', 'tasks.id').on('delegations.depth', '=', 0),
+    )
+    .select(['tasks.id', 'tasks.expires_at', 'tasks.start_digest', 'delegations.id as delegation_id'])
+    .where('tasks.agent_id', '=', agentId)
+    .where('tasks.start_key', '=', request.start_key)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  if (row.start_digest !== request.start_digest) {
+    return refused(refusal('idempotency_key_reused', 'This Idempotency-Key came with another request before.'));
+  }
+  await assureDurable(tx);
+  return accepted({ taskId: row.id, delegationId: row.delegation_id, expiresAt: row.expires_at });
+}
+
+async function checkRoom(tx: Tx, agentId: string): Promise<Result<true, Refusal>> {
   const { running } = await tx
     .selectFrom('tasks')
     .select(tx.fn.countAll<number>().as('running'))

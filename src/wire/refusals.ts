@@ -28,6 +28,7 @@ export const REFUSALS = {
   host_unknown: { status: 421, next: 'Use the address the server was configured with.' },
   not_found: { status: 404, next: 'Check the address or the id.' },
   conflict: { status: 409, next: 'Reload to see the current state.' },
+  idempotency_key_reused: { status: 422, next: 'Send a new Idempotency-Key with a request that differs.' },
   rate_limited: { status: 429, next: 'Wait before trying again.' },
   // What the agent may do
   method_not_allowed: { status: 403, next: 'This MCP method is not open to agents here.' },
@@ -73,7 +74,10 @@ export const REFUSALS = {
     status: 503,
     next: 'Nothing was changed. The operator of this tool server must correct its clock; then the call works again.',
   },
-  unavailable: { status: 503, next: 'Try again in a moment. Nothing was changed.' },
+  unavailable: {
+    status: 503,
+    next: 'Try again in a moment. Should it have been done already, the answer will be the same.',
+  },
 } as const satisfies Record<string, { readonly status: number; readonly next: string }>;
 
 export type RefusalCode = keyof typeof REFUSALS;

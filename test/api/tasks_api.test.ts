@@ -91,6 +91,23 @@ describe('starting', () => {
     await refused(code, changes);
   });
 
+  test('F9: under its Idempotency-Key a request starts one task, however often it comes', async () => {
+    const start = async (key: string, changes = {}, by = agent) => {
+      const authorization = `Bearer ${await by.apiToken()}`;
+      return by.start(request(changes), { authorization, 'idempotency-key': key });
+    };
+    const [first, raced] = await Promise.all([start('"one"'), start('"one"')]);
+    expect([first.status, raced.status]).toEqual([201, 201]);
+    expect(raced.body).toEqual(first.body);
+    expect((await start('one')).body).toEqual(first.body);
+    expect((await start('"two"')).body.task_id).not.toBe(first.body.task_id);
+    // Keys belong to the agent that sends them.
+    const foreign = await start('"one"', {}, other);
+    expect(foreign.body.task_id).not.toBe(first.body.task_id);
+    await expectRefused(world.store, 'idempotency_key_reused', () => start('"one"', { purpose: 'Something else' }));
+    await expectRefused(world.store, 'request_invalid', () => start('"one", "two"'));
+  });
+
   test('a tool server that waits to be accepted has no tools to give', async () => {
     await refused('tool_unknown', { resource: pending.resource });
   });

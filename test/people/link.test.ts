@@ -45,6 +45,25 @@ describe('links', () => {
     expect(events.map((event) => event.kind)).toEqual(['link.made', 'person.created', 'link.used', 'session.started']);
   });
 
+  it('F9: lets the page that used it sign the same person in again, for an answer that was lost', async () => {
+    const { token } = await makeLink(store, SET_UP);
+    const form = { displayName: 'Ada', attempt: 'of this showing' };
+    const first = await useLink(store, token, form);
+    const again = await useLink(store, token, form);
+    if (!first.ok || !again.ok) throw new Error('A link was not used.');
+    expect(again.value.personId).toBe(first.value.personId);
+    expect(again.value.cookieValue).not.toBe(first.value.cookieValue);
+    expect(await store.db.selectFrom('people').select('id').execute()).toHaveLength(1);
+    const used = { ok: false, refusal: { code: 'conflict', message: expect.stringContaining('This link was used') } };
+    expect(await useLink(store, token, { ...form, attempt: 'another' })).toMatchObject(used);
+    expect(await useLink(store, token, { displayName: 'Ada' })).toMatchObject(used);
+    await sql`update links set used_at = used_at - interval '11 minutes'`.execute(database.db);
+    expect(await useLink(store, token, form)).toMatchObject(used);
+    const { token: plain } = await makeLink(store, INVITATION);
+    await useLink(store, plain, { displayName: 'Grace' });
+    expect(await useLink(store, plain, { displayName: 'Grace' })).toMatchObject(used);
+  });
+
   it('keeps only hashes of the token and of the cookie', async () => {
     const { token } = await makeLink(store, SET_UP);
     const used = await useLink(store, token, { displayName: 'Ada' });

@@ -7,6 +7,8 @@ import { returnToField } from './sign_in_page.ts';
 
 export interface LinkPage {
   readonly token: string;
+  /** Random, for this showing: with it the form may be sent again when its answer was lost. */
+  readonly attempt: string;
   readonly kind: 'set_up' | 'invitation' | 'sign_in';
   readonly isAdministrator: boolean;
   readonly expiresAt: Date;
@@ -27,6 +29,7 @@ export function linkPage(link: LinkPage): Page {
   const body = html`<div class="narrow"><h1>${title}</h1>
 <form method="post" action="/link/${link.token}" class="card">
 ${returnToField(link.returnTo)}
+<input type="hidden" name="attempt" value="${link.attempt}">
 ${
   link.displayName !== null
     ? html`<p>This link signs in <strong>${markedHtml(link.displayName)}</strong> in this browser.</p><input type="hidden" name="display_name" value="">`

@@ -1,3 +1,4 @@
+import { newSecret } from '../../kernel/ids.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import { listPasskeys } from '../../people/passkeys.ts';
 import { endSession, findSession } from '../../people/session.ts';
@@ -50,12 +51,15 @@ async function showLink(visit: Visit): Promise<Answer> {
   const found = await findLink(visit.store, token);
   if (!found.ok) return refuseWith(found.refusal);
   const returnTo = ownPath(visit.query.get('return_to'), visit.base);
-  return showPage(linkPage({ ...found.value, token, returnTo }));
+  return showPage(linkPage({ ...found.value, token, attempt: newSecret(), returnTo }));
 }
 
 async function followLink(visit: Visit, form: Form): Promise<Answer> {
   const token = visit.params.token ?? '';
-  const used = await useLink(visit.store, token, { displayName: form.get('display_name') ?? '' });
+  const used = await useLink(visit.store, token, {
+    displayName: form.get('display_name') ?? '',
+    attempt: form.get('attempt') ?? '',
+  });
   if (!used.ok) return refuseWith(used.refusal);
   const { cookieValue } = used.value;
   const cookie = sessionCookie(cookieValue, visit.store.rules.sessionSeconds);

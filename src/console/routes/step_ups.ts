@@ -117,8 +117,8 @@ async function confirmationOf(
   decision: 'approve' | 'deny',
   form: Form,
 ): Promise<Result<{ readonly amr: readonly string[] } | null, Refusal>> {
-  // Of a request that is over, `decide` says who decided; that is told first.
-  if (decision === 'deny' || view.state !== 'open') return accepted(null);
+  // Of a request that is over, `decide` says who decided; that is told first. A decision that was made is not made again.
+  if (decision === 'deny' || view.state !== 'open' || view.viewer.hasDecided) return accepted(null);
   if (callRows(view).all.some((row) => row.isLong) && form.get('has_read') !== 'yes') {
     return refused(
       refusal(

@@ -46,3 +46,9 @@ const MISCONFIGURED = ['28000', '28P01', '3D000', '55000'];
 export function isDatabaseAbsent(error: unknown): boolean {
   return isDatabaseOutage(error) && !MISCONFIGURED.includes(String((error as { code?: unknown }).code));
 }
+
+/** Whether PostgreSQL ended the transaction itself, so that it is certain that nothing of it was committed. */
+export function isAborted(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === '40001' || code === '40P01';
+}

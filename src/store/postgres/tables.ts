@@ -39,6 +39,9 @@ export interface LinksTable {
   created_at: Stamped;
   expires_at: Date;
   used_at: Date | null;
+  /** Who was signed in, and by which showing of its page: that page may send its form again. */
+  used_by: Generated<string | null>;
+  used_attempt_hash: Generated<string | null>;
 }
 
 export interface SessionsTable {
@@ -133,6 +136,9 @@ export interface TasksTable {
   state: 'active' | 'completed' | 'cancelled';
   /** The oidc-provider Grant that carries its refresh family; null for service agents. */
   oauth_grant_id: string | null;
+  /** The idempotency key it was started with, hashed, and the digest of that request; null if there was none. */
+  start_key: Generated<string | null>;
+  start_digest: Generated<string | null>;
   created_at: Stamped;
   expires_at: Date;
   ended_at: Date | null;

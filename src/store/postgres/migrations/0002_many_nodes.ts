@@ -44,6 +44,10 @@ const STATEMENTS = [
     add column retires_at timestamptz,
     add column verifies_until timestamptz`,
   `insert into settings (name, value) values ('log_epoch', to_jsonb(gen_random_uuid()::text))`,
+  // What was asked for twice, because the first answer was lost, is answered with what was done the first time.
+  `alter table tasks add column start_key text, add column start_digest text`,
+  `create unique index tasks_by_start_key on tasks (agent_id, start_key) where start_key is not null`,
+  `alter table links add column used_by text references people (id), add column used_attempt_hash text`,
   // Retention finds its rows by age, and the foreign keys of what it deletes look for rows that still refer to it.
   `create index step_ups_by_time on step_ups (created_at)`,
   `create index step_ups_of_delegation on step_ups (delegation_id)`,
