@@ -54,7 +54,7 @@ async function deleteBefore(store: Store, position: number): Promise<number> {
 
 /**
  * Keeps one checkpoint of each hour: of those older than a day, the last one. Every later checkpoint covers what they did.
- * Stays clear of the start of the log and of the newest one. Answers how many it deleted.
+ * Stays clear of the start of the log, of the newest one, and of those where one key hands over to the next, which both sign. Answers how many it deleted.
  */
 export async function thinCheckpoints(store: Store): Promise<number> {
   const { numAffectedRows } = await sql`
@@ -65,6 +65,7 @@ export async function thinCheckpoints(store: Store): Promise<number> {
       ) as old
       where date_trunc('hour', at) = date_trunc('hour', next_at)
         and size <> ${await readLogStart(store.db)} and size <> ${await readExported(store.db)}
+        and size not in (select size from checkpoints where note like E'%\n— %\n— %')
       limit ${PRUNE_EVENTS_MAX}
     )`.execute(store.db);
   return Number(numAffectedRows ?? 0n);

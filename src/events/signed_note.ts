@@ -52,6 +52,22 @@ export function signNote(signer: NoteSigner, text: string): string {
   return `${text}\n${SIGNATURE_PREFIX}${signer.name} ${signature.toString('base64')}\n`;
 }
 
+/** Whether the note carries a signature of this name and key id, be it right or wrong. */
+export function isSignedBy({ name, id }: NoteVerifier, note: string): boolean {
+  const signatures = note.slice(note.lastIndexOf('\n\n') + 2).split('\n');
+  return signatures.some((line) => {
+    const [dash, signer, encoded = ''] = line.split(' ');
+    return dash === SIGNATURE_PREFIX.trim() && signer === name && Buffer.from(encoded, 'base64').indexOf(id) === 0;
+  });
+}
+
+/** The note with another signature below those it has. */
+export function addSignature(signer: NoteSigner, note: string): string {
+  const split = note.lastIndexOf('\n\n');
+  const own = signNote(signer, note.slice(0, split + 1));
+  return note + own.slice(split + 2);
+}
+
 /** The text of a note that this key signed. Signatures by other keys, such as those of witnesses, are passed over. */
 export function verifyNote(verifier: NoteVerifier, note: string): Result<string, string> {
   // The signatures follow the last empty line; the text itself may hold one.

@@ -1,10 +1,10 @@
 import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import { type Checkpoint, verifyCheckpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { commitmentTo, type EventBody } from './event_body.ts';
 import { type ExportLine, parseExportLine } from './export_line.ts';
+import { KnownKeys } from './known_keys.ts';
 import { appendLeaf, type Frontier, leafHash, rootOf } from './merkle.ts';
-import { type NoteVerifier, parseVerifierKey } from './signed_note.ts';
 
 export interface LogSound {
   /** The position the export starts at; what came before was deleted, or left out. */
@@ -17,6 +17,8 @@ export interface LogSound {
   readonly erased: number;
   /** The newest checkpoint. Keep it where the server's operators cannot change it, as the next trusted checkpoint. */
   readonly newestCheckpoint: string | null;
+  /** Verifier keys that the log announces under a known one: those of its later checkpoints. */
+  readonly announcedKeys: readonly string[];
 }
 
 export interface LogProblem {
@@ -27,8 +29,11 @@ export interface LogProblem {
 }
 
 export interface VerifyLogOptions {
-  /** The server's public verifier key, got by another way than the export. */
-  readonly verifierKey: string;
+  /**
+   * The server's public verifier key, or several it had one after the other, got by another way than the export. One is enough:
+   * an older one finds the newer ones announced, and what the newest signs covers what the older ones signed.
+   */
+  readonly verifierKey: string | readonly string[];
   /** A checkpoint kept from earlier. Without one, a log that lost its newest events still looks whole. */
   readonly trustedCheckpoint?: string;
 }
@@ -50,7 +55,13 @@ interface Progress {
   checkpoints: number;
   erased: number;
   newestCheckpoint: string | null;
-  readonly verifier: NoteVerifier;
+  /**
+   * Checkpoints at the start that keys before the known ones signed: the first of a known key covers what they did. After
+   * that none is passed over, since the log announces every key that follows.
+   */
+  passedOver: number;
+  isKeyFound: boolean;
+  readonly keys: KnownKeys;
   readonly trusted: Anchor | null;
   /** Where the export before this one ended. */
   readonly previous: Anchor | null;
@@ -71,11 +82,12 @@ export async function verifyLogs(
   exports: readonly ExportLines[],
   options: VerifyLogOptions,
 ): Promise<Result<LogSound, LogProblem>> {
-  const verifier = parseVerifierKey(options.verifierKey);
-  if (!verifier.ok) return broken(null, `The key cannot be used: ${verifier.refusal}.`);
+  const parsed = KnownKeys.parse([options.verifierKey].flat());
+  if (!parsed.ok) return broken(null, `The key cannot be used: ${parsed.refusal}.`);
+  const keys = parsed.value;
   let trusted: Checkpoint | null = null;
   if (options.trustedCheckpoint !== undefined) {
-    const checkpoint = verifyCheckpoint(verifier.value, options.trustedCheckpoint);
+    const checkpoint = keys.verify(options.trustedCheckpoint) ?? refused(notSigned(keys));
     if (!checkpoint.ok) return broken(null, `The trusted checkpoint cannot be used: ${checkpoint.refusal}.`);
     trusted = checkpoint.value;
   }
@@ -83,7 +95,7 @@ export async function verifyLogs(
   let isHeld = false;
   for (const lines of exports) {
     const anchor = trusted === null ? null : { size: trusted.size, root: trusted.root, found: null };
-    const part = await verifyExport(lines, verifier.value, anchor, whole);
+    const part = await verifyExport(lines, keys, anchor, whole);
     if (!part.ok) return part;
     isHeld ||= part.value.isTrustedHeld;
     whole = whole === null ? part.value.sound : join(whole, part.value.sound);
@@ -114,7 +126,7 @@ interface Part {
 
 async function verifyExport(
   lines: ExportLines,
-  verifier: NoteVerifier,
+  keys: KnownKeys,
   trusted: Anchor | null,
   before: LogSound | null,
 ): Promise<Result<Part, LogProblem>> {
@@ -127,7 +139,9 @@ async function verifyExport(
     checkpoints: 0,
     erased: 0,
     newestCheckpoint: null,
-    verifier,
+    passedOver: 0,
+    isKeyFound: false,
+    keys,
     trusted,
     previous: before === null ? null : { size: before.size, root: Buffer.from(before.root, 'base64'), found: null },
   };
@@ -160,13 +174,13 @@ function take(progress: Progress, line: ExportLine): LogProblem | null {
 
 function takeHeader(progress: Progress, header: Extract<ExportLine, { is: 'header' }>): LogProblem | null {
   progress.header = header;
-  if (header.origin === progress.verifier.name) return null;
-  const problem = `The log is of ${header.origin}, but the key is of ${progress.verifier.name}.`;
+  if (header.origin === progress.keys.name) return null;
+  const problem = `The log is of ${header.origin}, but the key is of ${progress.keys.name}.`;
   return { position: null, problem };
 }
 
 function takeStart(progress: Progress, line: Extract<ExportLine, { is: 'start' }>): LogProblem | null {
-  const state = readState(progress.verifier, line);
+  const state = readState(progress.keys, line);
   const isFirst = progress.size === 0 && progress.checkpoints === 0 && progress.from === 0;
   if (!isFirst || !state.ok) {
     const why = state.ok ? 'it does not follow the header' : state.refusal;
@@ -177,13 +191,14 @@ function takeStart(progress: Progress, line: Extract<ExportLine, { is: 'start' }
   progress.soundSize = line.size;
   progress.frontier = state.value;
   progress.newestCheckpoint = line.note;
+  progress.isKeyFound = true;
   passAnchors(progress);
   return null;
 }
 
 /** The hashes a log goes on from, if a checkpoint signs their root at their size. */
-function readState(verifier: NoteVerifier, line: Extract<ExportLine, { is: 'start' }>): Result<Frontier, string> {
-  const checkpoint = verifyCheckpoint(verifier, line.note);
+function readState(keys: KnownKeys, line: Extract<ExportLine, { is: 'start' }>): Result<Frontier, string> {
+  const checkpoint = keys.verify(line.note) ?? refused(notSigned(keys));
   if (!checkpoint.ok) return checkpoint;
   const frontier = line.frontier.map((hash) => Buffer.from(hash, 'base64'));
   const { size, root } = checkpoint.value;
@@ -218,6 +233,7 @@ function takeEvent(progress: Progress, event: Extract<ExportLine, { is: 'event' 
     const problem = `Position ${position} (${body.kind}): the names or texts beside the event are not those it committed to.`;
     return { position, problem };
   }
+  progress.keys.note(body);
   progress.frontier = appendLeaf(progress.frontier, position, leafHash(event.body));
   progress.size += 1;
   passAnchors(progress);
@@ -225,7 +241,12 @@ function takeEvent(progress: Progress, event: Extract<ExportLine, { is: 'event' 
 }
 
 function takeCheckpoint(progress: Progress, note: string): LogProblem | null {
-  const checkpoint = verifyCheckpoint(progress.verifier, note);
+  const known = progress.keys.verify(note);
+  if (known === null && !progress.isKeyFound) {
+    progress.passedOver += 1;
+    return null;
+  }
+  const checkpoint = known ?? refused(notSigned(progress.keys));
   if (!checkpoint.ok) {
     const problem = `The checkpoint after ${progress.size} events cannot be trusted: ${checkpoint.refusal}.`;
     return { position: progress.soundSize, problem };
@@ -251,6 +272,8 @@ function takeCheckpoint(progress: Progress, note: string): LogProblem | null {
   progress.soundSize = progress.size;
   if (progress.size > (progress.previous?.size ?? 0)) progress.checkpoints += 1;
   progress.newestCheckpoint = note;
+  progress.isKeyFound = true;
+  progress.keys.confirm();
   return null;
 }
 
@@ -270,7 +293,7 @@ function conclude(progress: Progress): Result<Part, LogProblem> {
     );
   }
   if (soundSize !== size) {
-    return broken(soundSize, `No checkpoint covers positions ${soundSize} to ${size - 1}: they are not signed.`);
+    return broken(soundSize, `No checkpoint covers positions ${soundSize} to ${size - 1}: ${whyNot(progress)}.`);
   }
   const gap = findGap(progress);
   if (gap !== null) return refused(gap);
@@ -281,8 +304,20 @@ function conclude(progress: Progress): Result<Part, LogProblem> {
     checkpoints: progress.checkpoints,
     erased: progress.erased,
     newestCheckpoint: progress.newestCheckpoint,
+    announcedKeys: [...progress.keys.announced],
   };
   return accepted({ sound, isTrustedHeld: trusted?.found != null });
+}
+
+function whyNot({ passedOver, isKeyFound, keys }: Progress): string {
+  return isKeyFound || passedOver === 0 ? 'they are not signed' : notSigned(keys);
+}
+
+function notSigned({ name }: KnownKeys): string {
+  return (
+    `it is not signed by the key of ${name} that was given. If that key was replaced because it leaked, ask the operator ` +
+    'for the new one'
+  );
 }
 
 /** What is wrong between the export before and this one. */
