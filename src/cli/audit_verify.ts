@@ -7,7 +7,7 @@ import { CommandError } from './command_error.ts';
 /** Verifies exports, the oldest first, as one log and without any server: `countersign audit verify FILE... --key VKEY`. */
 export async function auditVerify(
   files: readonly string[],
-  options: { readonly key: string; readonly checkpoint?: string },
+  options: { readonly key: readonly string[]; readonly checkpoint?: string },
 ): Promise<void> {
   const inputs: Readable[] = [];
   for (const file of files) inputs.push(file === '-' ? process.stdin : await openToRead(file));
@@ -18,7 +18,7 @@ export async function auditVerify(
     const { position, problem } = verified.refusal;
     throw new CommandError(`The log does not verify${position === null ? '' : ` at position ${position}`}: ${problem}`);
   }
-  const { from, size, checkpoints, erased, root } = verified.value;
+  const { from, size, checkpoints, erased, root, announcedKeys } = verified.value;
   process.stdout.write(`${size - from} events and ${checkpoints} checkpoints verify. Root ${root}.\n`);
   if (from > 0) {
     process.stdout.write(
@@ -26,6 +26,7 @@ export async function auditVerify(
     );
   }
   if (erased > 0) process.stdout.write(`${erased} events had their personal part erased; their commitments stand.\n`);
+  for (const key of announcedKeys) process.stdout.write(`The key changed; the log announces, for --key: ${key}\n`);
   if (options.checkpoint === undefined) {
     process.stdout.write(
       'Nothing says whether newer events were cut off: give a checkpoint you kept with --checkpoint.\n',

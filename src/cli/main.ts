@@ -19,7 +19,7 @@ Start here:
   );
 
 const example = (...lines: string[]) => `\nExample:\n${lines.map((line) => `  ${line}`).join('\n')}`;
-const collect = (value: string, before: string[]) => [...before, value];
+const collect = (value: string, before: string[] = []) => [...before, value];
 const PORT_MAX = 65_535;
 const port = (value: string) => {
   if (/^\d{1,5}$/.test(value) && Number(value) <= PORT_MAX) return Number(value);
@@ -109,6 +109,57 @@ program
   )
   .action(async (command: string[], options) => (await import('./gateway.ts')).gateway(options, command));
 
+const keys = program
+  .command('keys')
+  .description(
+    'list and change the keys of an installation: on database.url while servers run, or in a data directory',
+  );
+keys
+  .command('list')
+  .description('every key: what it is for, what it does now, since when and until when')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .addHelpText('after', example('countersign keys list --config countersign.yaml'))
+  .action(async (options) => (await import('./keys.ts')).keysList(options));
+keys
+  .command('rotate')
+  .description(
+    'publish a new key now; it signs after keys.publish_seconds, and what the old one signed goes on to verify',
+  )
+  .argument('[purpose...]', 'token, lease, cookie, checkpoint (default: the first three)')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .addHelpText('after', example('countersign keys rotate', 'countersign keys rotate checkpoint'))
+  .action(async (purposes: string[], options) => (await import('./keys.ts')).keysRotate(purposes, options));
+keys
+  .command('retire')
+  .description('end one key as a rotation would; with --now, because it leaked, at once')
+  .argument('<kid>', 'the id, from: countersign keys list')
+  .option('--now', 'what the key signed is refused from this moment on; another key signs at once')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .addHelpText('after', example('countersign keys retire --now 8wQ2…'))
+  .action(async (kid: string, options) => (await import('./keys.ts')).keysRetire(kid, options));
+keys
+  .command('rewrap')
+  .description('seal everything anew with the root key; needs root_key_previous_file as well, and can be repeated')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .addHelpText(
+    'after',
+    `
+To change the root key while servers run:
+  1. Give all servers both: the new key as root_key_previous_file. Restart them one by one.
+  2. Exchange the two in the configuration of all servers. Restart them one by one.
+  3. countersign keys rewrap
+  4. Remove root_key_previous_file from all servers when rewrap says that nothing is left. Restart them.
+A single server can start with step 2.`,
+  )
+  .action(async (options) => (await import('./keys_rewrap.ts')).keysRewrap(options));
+
 const audit = program.command('audit').description('export and verify the audit log');
 audit
   .command('export')
@@ -129,7 +180,11 @@ audit
   .command('verify')
   .description('verify an export offline: every event, every checkpoint')
   .argument('<files...>', 'the export, or exports that continue each other, the oldest first; - for standard input')
-  .requiredOption('--key <vkey>', "the server's verifier key, from its start or its audit page")
+  .requiredOption(
+    '--key <vkey>',
+    "the server's verifier key, from its start or its audit page; may be repeated: older and newer ones",
+    collect,
+  )
   .option('--checkpoint <file>', 'a checkpoint kept from earlier, to notice events cut off at the end')
   .addHelpText(
     'after',

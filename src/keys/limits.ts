@@ -19,3 +19,5 @@ export function overlapSeconds(purpose: SigningPurpose): number {
 }
 
 export const COOKIE_KEY_BYTES = 32;
+/** Rows that `keys rewrap` seals anew in one statement. */
+export const REWRAP_ROWS_MAX = 500;

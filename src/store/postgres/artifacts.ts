@@ -12,7 +12,8 @@ interface SealedArtifact {
   readonly record: ArtifactRecord;
 }
 
-const PURPOSE = 'artifact';
+/** The vault's purpose for artifacts at rest. */
+export const ARTIFACT_PURPOSE = 'artifact';
 /** Distinguishes our locks on grants from other advisory locks, which have one 64-bit number. */
 const GRANT_LOCK = 7_310;
 
@@ -131,7 +132,7 @@ function rowOf(store: Pick<Store, 'vault'>, artifact: SealedArtifact, ttlSeconds
   return {
     kind: artifact.kind,
     id_hash: hashOf(artifact.id),
-    payload_sealed: store.vault.seal(PURPOSE, JSON.stringify(artifact)),
+    payload_sealed: store.vault.seal(ARTIFACT_PURPOSE, JSON.stringify(artifact)),
     grant_id_hash: grantId === undefined ? null : hashOf(grantId),
     uid_hash: uid === undefined ? null : hashOf(uid),
     user_code_hash: userCode === undefined ? null : hashOf(userCode),
@@ -140,7 +141,7 @@ function rowOf(store: Pick<Store, 'vault'>, artifact: SealedArtifact, ttlSeconds
 }
 
 function open(store: Pick<Store, 'vault'>, row: Selectable<ArtifactsTable>): StoredArtifact {
-  const artifact = JSON.parse(store.vault.open(PURPOSE, row.payload_sealed).toString()) as SealedArtifact;
+  const artifact = JSON.parse(store.vault.open(ARTIFACT_PURPOSE, row.payload_sealed).toString()) as SealedArtifact;
   if (artifact.kind !== row.kind || hashOf(artifact.id) !== row.id_hash) {
     throw new Error(`The stored ${row.kind} holds another artifact: its row in the database was changed by hand.`);
   }
