@@ -3,6 +3,7 @@ import type { Logger } from '../../kernel/logger.ts';
 import { openClusterLink } from './cluster_link.ts';
 import { createConnection, type RedisConnection } from './connection.ts';
 import { RedisOutage, RedisPolicyError } from './errors.ts';
+import { createGate } from './gate.ts';
 import { inspectPrimary } from './inspect.ts';
 import { START_MS_MAX, START_RETRY_MS } from './limits.ts';
 import type { Link } from './link.ts';
@@ -26,10 +27,12 @@ export async function connectRedis(settings: RedisSettings, log: Logger): Promis
 }
 
 async function inspect(settings: RedisSettings, link: Link): Promise<void> {
+  const gate = createGate();
   const deadlineMs = performance.now() + START_MS_MAX;
   for (;;) {
     try {
-      for (const { address, info } of await link.inform()) inspectPrimary(settings.topology, address, info);
+      const primaries = await gate.pass(link.inform);
+      for (const { address, info } of primaries) inspectPrimary(settings.topology, address, info);
       return;
     } catch (error) {
       const outage = error instanceof RedisPolicyError ? undefined : outageOf(error);
