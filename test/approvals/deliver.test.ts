@@ -192,13 +192,21 @@ describe('what is told', () => {
 
   test('texts of agents are bounded, on one line, with deceptive characters named', async () => {
     const evil = `Payroll\u202e\r\n${'x'.repeat(400)}`;
-    await database.db.updateTable('agents').set({ name: evil }).where('id', '=', scene.claims.client_id).execute();
+    const stepUpId = await ask('evil');
+    const { db } = database;
+    await db.updateTable('agents').set({ name: evil }).where('id', '=', scene.claims.client_id).execute();
+    const named = db.updateTable('people').set({ display_name: 'Payroll\u202e' });
+    await named.where('id', '=', scene.requester.person.id).execute();
+    await db.updateTable('tool_servers').set({ name: evil }).where('id', '=', scene.server.id).execute();
+    await db.updateTable('step_ups').set({ tool_name: evil }).where('id', '=', stepUpId).execute();
     startNode();
-    await ask('evil');
     await untilFinished();
-    const { agent = '' } = receiver.received[0]?.data ?? {};
-    expect(agent).toMatch(/^Payroll⟨U\+202E⟩ x+…$/);
-    expect([...agent]).toHaveLength(201);
+    const { agent, requester, tool_server, tool } = receiver.received[0]!.data;
+    expect(requester).toBe('Payroll⟨U+202E⟩');
+    for (const text of [agent, tool_server, tool]) {
+      expect(text).toMatch(/^Payroll⟨U\+202E⟩ x+…$/);
+      expect([...text!]).toHaveLength(201);
+    }
   });
 });
 
@@ -219,7 +227,7 @@ describe('many processes', () => {
       await once(signal, 'abort');
       return { kind: 'retry', reason: 'too late to tell', pauseMs: null };
     });
-    startNode([vanished], { ...QUICK, leaseMs: 1_000 });
+    startNode([vanished], { ...QUICK, leaseMs: 1_000, sendMs: 600_000 });
     const stepUpId = await ask('vanished');
     await until(() => expect(vanished.messages).toHaveLength(1));
     const { id } = vanished.messages[0]!;
@@ -237,6 +245,7 @@ describe('many processes', () => {
     await until(() => expect(receiver.received).toHaveLength(1));
     await stopping.stop();
     expect(await outbox()).toMatchObject([{ state: 'waiting', leased_until: null }]);
+    expect(await pauses()).toEqual([]);
     receiver.answer = (response) => response.writeHead(204).end();
     startNode();
     await untilFinished();

@@ -31,7 +31,7 @@ export function createWebhookChannel(settings: WebhookSettings, fetch: SafeFetch
   };
 }
 
-/** What receivers rely on: documented in docs/webhook.md. */
+/** What receivers rely on: documented in docs/operations.md. */
 function bodyOf({ kind, occurredAt, stepUp }: Message): string {
   return JSON.stringify({
     type: kind,
