@@ -37,6 +37,8 @@ export interface GatewayCommand {
 const PATH = '/mcp';
 /** By then a server that runs has answered. */
 const UNREACHABLE_HINT_MS = 5_000;
+/** For calls that need no approval and run when the gateway is asked to end. */
+const QUIET_MS_MAX = 5_000;
 
 /** Puts the guard before an MCP server that nobody changed, until a signal ends it: `countersign gateway`. */
 export async function gateway(options: GatewayCommand, command: readonly string[]): Promise<void> {
@@ -52,8 +54,10 @@ export async function gateway(options: GatewayCommand, command: readonly string[
     // Also while the issuer or the MCP server is waited for, a signal ends it.
     await Promise.race([ended, serving.then(() => ended)]);
   } finally {
-    // Calls in flight are answered first; then the listener has nothing to wait for.
+    // Who waits for a person is told to come again; what runs comes to its end, or is failed, which is an answer as well.
+    parts.listening?.stopAccepting();
     await parts.guard?.close();
+    await parts.listening?.quiet(QUIET_MS_MAX);
     await inner.close();
     await parts.listening?.close();
   }
@@ -103,6 +107,7 @@ async function serve(options: GatewayCommand, key: GuardKey, parts: Parts, log: 
     host: options.host,
     port,
     setting: '--port',
+    log,
   });
   const hint = setTimeout(() => process.stderr.write(unreachable(options.issuer)), UNREACHABLE_HINT_MS);
   const { state, tool_server, console_url } = await announced;

@@ -29,7 +29,7 @@ export interface GuardContext {
   /** Step-ups, by principal, that a scope challenge was already sent for. */
   readonly challenged: BoundedMap<true>;
   readonly holds: { count: number };
-  /** Approved calls that run and outcomes that are being reported: the guard does not close over them. */
+  /** Calls that are decided or run, and outcomes that are being reported: closing waits for them. */
   readonly running: Set<Promise<unknown>>;
   readonly closing: AbortSignal;
   readonly log: Logger;

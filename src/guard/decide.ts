@@ -12,6 +12,7 @@ import { refusalOf } from './issuer_link.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { ROUNDS_MAX } from './limits.ts';
 import { type Redemption, redeem } from './redeem.ts';
+import { STOPPING } from './stopping.ts';
 
 export type ReplayAnswer = Extract<EvaluateAnswer, { decision: 'replay' }>;
 type StepUpAnswer = Extract<EvaluateAnswer, { decision: 'step_up' }>;
@@ -112,6 +113,7 @@ async function redeemApproved(
     return 'again';
   }
   if (isCallerGone(call)) return { kind: 'gone' };
+  if (context.closing.aborted) return { kind: 'refuse', refusal: STOPPING };
   const stale = context.lease.problem('gated', instant());
   if (stale !== null) return { kind: 'refuse', refusal: stale };
   const redemption = await redeem(context, call.caller, action);

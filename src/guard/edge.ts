@@ -3,6 +3,7 @@ import type { JsonObject, JsonValue } from '../kernel/json.ts';
 import { JSON_BYTES_MAX } from '../kernel/limits.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { parseStrictJson } from '../kernel/strict_json.ts';
+import { BODY_MS_MAX } from './limits.ts';
 import { nameHeaderProblem } from './name_header.ts';
 
 export type RequestId = string | number;
@@ -41,6 +42,7 @@ export async function readMessage(request: Request): Promise<Result<InboundMessa
     return refuse(415, SERVER_ERROR, 'Send the message as application/json.');
   }
   const bytes = await readBody(request);
+  if (bytes === 'late') return refuse(408, SERVER_ERROR, `A message must arrive within ${BODY_MS_MAX / 1000} s.`);
   if (bytes === null) return refuse(413, SERVER_ERROR, `A message may have ${JSON_BYTES_MAX} bytes at most.`);
   const parsed = parseStrictJson(bytes);
   if (!parsed.ok) return refuse(400, PARSE_ERROR, parsed.refusal.message);
@@ -99,21 +101,38 @@ function header<Name extends string>(request: Request, from: string, to: Name): 
   return value === null ? {} : ({ [to]: value } as Record<Name, string>);
 }
 
-async function readBody(request: Request): Promise<Uint8Array | null> {
+/** Null when it is too large. */
+async function readBody(request: Request): Promise<Uint8Array | null | 'late'> {
   if (request.bodyUsed) {
     throw new TypeError(
       'The body of the request was read before the guard. Mount the guard before any body parser: it must see the bytes.',
     );
   }
   if (request.body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
-    bytes += chunk.byteLength;
-    if (bytes > JSON_BYTES_MAX) return null;
-    chunks.push(chunk);
+  const reader = request.body.getReader();
+  let isLate = false;
+  // Not every server that this guard is built into has a time limit of its own.
+  const timer = setTimeout(() => {
+    isLate = true;
+    void reader.cancel().catch(() => {});
+  }, BODY_MS_MAX);
+  try {
+    const chunks: Uint8Array[] = [];
+    let bytes = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (isLate) return 'late';
+      if (done) return Buffer.concat(chunks);
+      bytes += value.byteLength;
+      if (bytes > JSON_BYTES_MAX) {
+        void reader.cancel().catch(() => {});
+        return null;
+      }
+      chunks.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
   }
-  return Buffer.concat(chunks);
 }
 
 function refuse(

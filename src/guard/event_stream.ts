@@ -1,4 +1,4 @@
-import { MESSAGE_BYTES_MAX } from './limits.ts';
+import { MESSAGE_BYTES_MAX, UNREAD_BYTES_MAX } from './limits.ts';
 
 /** One event or comment of an event stream. */
 export interface StreamBlock {
@@ -59,7 +59,7 @@ export function eventStream(onGone: () => void): EventStream {
   const encoder = new TextEncoder();
   let isOpen = true;
   let controller!: ReadableStreamDefaultController<Uint8Array>;
-  const body = new ReadableStream<Uint8Array>({
+  const source: UnderlyingDefaultSource<Uint8Array> = {
     start(started) {
       controller = started;
     },
@@ -67,7 +67,8 @@ export function eventStream(onGone: () => void): EventStream {
       isOpen = false;
       onGone();
     },
-  });
+  };
+  const body = new ReadableStream(source, new ByteLengthQueuingStrategy({ highWaterMark: UNREAD_BYTES_MAX }));
   const headers = {
     'content-type': 'text/event-stream',
     'cache-control': 'no-cache, no-transform',
@@ -77,7 +78,12 @@ export function eventStream(onGone: () => void): EventStream {
   return {
     response: new Response(body, { headers }),
     send(block) {
-      if (isOpen) controller.enqueue(encoder.encode(block));
+      if (!isOpen) return;
+      controller.enqueue(encoder.encode(block));
+      if ((controller.desiredSize ?? 0) > 0) return;
+      isOpen = false;
+      controller.error(new RangeError('The reader of a stream takes nothing.'));
+      onGone();
     },
     end() {
       if (isOpen) controller.close();

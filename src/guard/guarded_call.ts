@@ -10,6 +10,7 @@ import { HOLDS_MAX } from './limits.ts';
 import { refusalMessageOf } from './refusal_message.ts';
 import { replayMessage } from './replay.ts';
 import { runPlain, runRedeemed } from './run.ts';
+import { STOPPING } from './stopping.ts';
 
 /** A client that went away; nobody reads this. */
 const GONE_STATUS = 499;
@@ -22,6 +23,7 @@ export async function answerCall(context: GuardContext, call: GuardedCall): Prom
 async function respond(context: GuardContext, call: GuardedCall, decided: Decided): Promise<Response> {
   switch (decided.kind) {
     case 'permit':
+      if (context.closing.aborted) return jsonAnswer(refusalMessageOf(call.inbound, STOPPING));
       return isCallerGone(call) ? new Response(null, { status: GONE_STATUS }) : runPlain(context, call);
     case 'redeemed':
       return runRedeemed(context, call, decided.asked, decided.redemption);

@@ -9,15 +9,17 @@ import {
 } from './answers.ts';
 import type { Authenticate } from './authenticate.ts';
 import type { Caller } from './caller.ts';
-import type { GuardContext, GuardedCall } from './context.ts';
+import { type GuardContext, type GuardedCall, tracked } from './context.ts';
 import { type InboundMessage, readMessage } from './edge.ts';
 import { answerCall } from './guarded_call.ts';
 import { instant } from './held_lease.ts';
 import { IssuerOutage } from './issuer_outage.ts';
+import { CALLS_IN_FLIGHT_MAX } from './limits.ts';
 import { answerListen } from './listen.ts';
 import { type Treatment, treatmentOf } from './methods.ts';
 import { refusalMessageOf } from './refusal_message.ts';
 import { runPlain } from './run.ts';
+import { STOPPING } from './stopping.ts';
 import { answerToolList, refuseRequest } from './tool_list.ts';
 import type { RegistrationState } from './upkeep.ts';
 
@@ -40,6 +42,9 @@ export async function handle(handling: Handling, request: Request): Promise<Resp
   const caller = await authenticateOrOutage(handling, request);
   if (!('clientId' in caller)) {
     return caller.code === 'unavailable' ? unavailable(caller) : unauthorizedAnswer(caller, context.metadataUrl);
+  }
+  if (context.inFlight.count >= CALLS_IN_FLIGHT_MAX) {
+    return unavailable(refusal('unavailable', `This tool server works on ${CALLS_IN_FLIGHT_MAX} calls already.`));
   }
   const inbound = await readMessage(request);
   if (!inbound.ok) return edgeAnswer(inbound.refusal);
@@ -67,7 +72,7 @@ async function track(
   const { cancelled, done } = context.inFlight.add(caller, inbound.id);
   let response: Response;
   try {
-    response = await serve({ inbound, caller, request, cancelled });
+    response = await tracked(context, serve({ inbound, caller, request, cancelled }));
   } catch (error) {
     done();
     throw error;
@@ -106,6 +111,7 @@ function whenRead(response: Response, done: () => void): Response {
 
 async function treat(handling: Handling, call: GuardedCall, treatment: Treatment): Promise<Response> {
   const { context, registration, areListsOpen } = handling;
+  if (context.closing.aborted) return refuseMessage(call.inbound, STOPPING);
   const silence = registration.isActive ? context.lease.problem('all', instant()) : null;
   if (silence !== null) return refuseMessage(call.inbound, silence);
   switch (treatment) {

@@ -7,16 +7,18 @@ import type { RequestId } from './edge.ts';
  */
 export class InFlightCalls {
   readonly #calls = new Map<string, Set<AbortController>>();
+  #count = 0;
 
   add(caller: Caller, id: RequestId): { readonly cancelled: AbortSignal; readonly done: () => void } {
     const name = nameOf(caller, id);
     const controller = new AbortController();
     const calls = this.#calls.get(name) ?? new Set();
     this.#calls.set(name, calls.add(controller));
+    this.#count += 1;
     return {
       cancelled: controller.signal,
       done: () => {
-        calls.delete(controller);
+        if (calls.delete(controller)) this.#count -= 1;
         if (calls.size === 0 && this.#calls.get(name) === calls) this.#calls.delete(name);
       },
     };
@@ -24,6 +26,10 @@ export class InFlightCalls {
 
   cancel(caller: Caller, id: RequestId): void {
     for (const controller of this.#calls.get(nameOf(caller, id)) ?? []) controller.abort();
+  }
+
+  get count(): number {
+    return this.#count;
   }
 
   get size(): number {

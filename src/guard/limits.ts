@@ -6,6 +6,14 @@ export const HOLD_SECONDS_MAX = 45;
 export const HOLD_PROGRESS_MS = 5_000;
 /** Each keeps one connection to the caller and one to the issuer. */
 export const HOLDS_MAX = 200;
+/** Calls and open streams; a process that took more would answer none in time. */
+export const CALLS_IN_FLIGHT_MAX = 1_000;
+/** From the first byte of a body to its last. */
+export const BODY_MS_MAX = 10_000;
+/** What a reader may leave unread of a stream that we write, before he counts as gone. */
+export const UNREAD_BYTES_MAX = 40 * 1024 * 1024;
+/** Before a wait that ended early, as when the server stops, is asked for again. */
+export const WAIT_PAUSE_MS = 250;
 /** One long-poll at the issuer. */
 export const WAIT_SECONDS_MAX = 25;
 export const WAIT_RETRY_MS = 1_000;

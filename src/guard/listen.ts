@@ -4,6 +4,7 @@ import type { GuardContext, GuardedCall } from './context.ts';
 import { decide } from './decide.ts';
 import { SUBSCRIBED_RESOURCES_MAX } from './limits.ts';
 import { runPlain } from './run.ts';
+import { endWithGuard } from './stopping.ts';
 import { refuseRequest } from './tool_list.ts';
 
 /**
@@ -13,7 +14,8 @@ import { refuseRequest } from './tool_list.ts';
 export async function answerListen(context: GuardContext, call: GuardedCall, areListsOpen: boolean): Promise<Response> {
   const wanted = call.inbound.params.notifications;
   const problem = await check(context, call, isObject(wanted) ? wanted : {}, areListsOpen);
-  return problem === null ? runPlain(context, call) : refuseRequest(context, call, problem);
+  if (problem !== null) return refuseRequest(context, call, problem);
+  return endWithGuard(await runPlain(context, call), context.closing);
 }
 
 async function check(

@@ -6,6 +6,8 @@ import { CONNECTIONS_CHECK_MS, FULL_LOG_MS, LINGER_MS, WRITE_STALL_MS } from './
 export interface Connections {
   /** From now on every answer ends its connection. */
   endWithAnswers(): void;
+  /** Resolves when no answer is under way. */
+  quiet(): Promise<void>;
   /** Ends the connections on which no request is under way. */
   endUnused(): void;
   stop(): void;
@@ -33,6 +35,7 @@ export function boundConnections(
       'all connections are taken; silent and idle ones are closed for new ones (overload.connections_max)',
     );
   });
+  const awaiting: (() => void)[] = [];
   let isEnding = false;
 
   server.on('connection', (socket: Socket) => {
@@ -61,7 +64,10 @@ export function boundConnections(
       underWay.set(socket, left);
       if (left === 0 && all.has(socket)) idle.add(socket);
     });
-    response.once('close', () => answers.delete(response));
+    response.once('close', () => {
+      answers.delete(response);
+      if (answers.size === 0) for (const resolve of awaiting.splice(0)) resolve();
+    });
   });
 
   function forget(socket: Socket): void {
@@ -87,6 +93,7 @@ export function boundConnections(
       isEnding = true;
       for (const response of answers) if (!response.headersSent) response.setHeader('Connection', 'close');
     },
+    quiet: () => new Promise((resolve) => (answers.size === 0 ? resolve() : awaiting.push(resolve))),
     endUnused() {
       for (const socket of [...silent, ...idle]) socket.destroy();
     },

@@ -25,6 +25,8 @@ export interface Listening {
   readonly port: number;
   /** Takes no new connections; answers from now on end theirs. Nothing that runs is cut. */
   stopAccepting(): void;
+  /** Resolves when every request that is under way was answered, or `msMax` have passed. */
+  quiet(msMax: number): Promise<void>;
   /** Stops taking connections, lets running requests end for a bounded time, then closes what is left. */
   close(msMax?: number): Promise<void>;
 }
@@ -74,6 +76,11 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
   return {
     port,
     stopAccepting,
+    async quiet(msMax) {
+      const late = new AbortController();
+      await Promise.race([connections.quiet(), sleep(msMax, undefined, { signal: late.signal }).catch(() => {})]);
+      late.abort();
+    },
     async close(msMax = DRAIN_MS_MAX) {
       stopAccepting();
       await endConnections(server, connections, msMax);

@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from '../../kernel/json.ts';
 import { refusal } from '../../wire/refusals.ts';
 import { STEP_UP_META } from '../../wire/result_meta.ts';
 import { refusalMessage } from '../answers.ts';
-import type { GuardContext, GuardedCall } from '../context.ts';
+import { type GuardContext, type GuardedCall, tracked } from '../context.ts';
 import { type Decided, decide, type Pending } from '../decide.ts';
 import { type EventStream, eventStream, messageBlock } from '../event_stream.ts';
 import { HOLD_PROGRESS_MS, HOLD_SECONDS_MAX } from '../limits.ts';
@@ -20,7 +20,7 @@ export function holdAnswer(context: GuardContext, call: GuardedCall, name: strin
   const gone = new AbortController();
   const stream = eventStream(() => gone.abort());
   context.holds.count += 1;
-  void holdAndRun(context, call, { stream, gone: gone.signal, name, pending })
+  void tracked(context, holdAndRun(context, call, { stream, gone: gone.signal, name, pending }))
     .catch((error: unknown) => {
       context.log.error({ error }, 'a held call failed');
       stream.send(
