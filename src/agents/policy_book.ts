@@ -42,7 +42,10 @@ export class PolicyBook {
   async compiledFor(store: Store, server: Pick<ToolServer, 'id' | 'name'>): Promise<Result<PinnedPolicy, Refusal>> {
     if (!this.#subscribed.has(server.id)) {
       this.#subscribed.add(server.id);
-      await store.ephemeral.subscribe(CHANNELS.toolServer(server.id), () => this.#stale.add(server.id));
+      // Without the wake-up, a change of its tools is found when the compiled policy is too old.
+      await store.ephemeral
+        .subscribe(CHANNELS.toolServer(server.id), () => this.#stale.add(server.id))
+        .catch(() => this.#subscribed.delete(server.id));
     }
     const known = await this.#entries.get(server.id);
     const isFresh = known !== undefined && performance.now() - known.readAt < COMPILED_POLICY_MS_MAX;

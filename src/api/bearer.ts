@@ -4,6 +4,7 @@ import type { Context } from 'koa';
 import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { VerificationKeys } from '../keys/verification_keys.ts';
+import { isForgotten } from '../store/forgotten.ts';
 import type { Store } from '../store/store.ts';
 import { verifyAccessToken } from '../tasks/access_token.ts';
 import { verifyDpopProof } from '../wire/dpop_rfc9449.ts';
@@ -97,13 +98,15 @@ export class TokenVerifier {
       const words = `The DPoP proof is older than ${DPOP_PROOF_SECONDS_MAX} s. Check the clock and make a new one.`;
       return refused(refusal('dpop_proof_invalid', words));
     }
-    // A proof older than the replay memory may have been used before it was lost.
-    if ((proof.value.iat + 1) * 1000 < ephemeral.remembersSince.getTime()) {
-      return refused(refusal('dpop_proof_invalid', 'The DPoP proof is older than this server. Make a new one.'));
-    }
     // Hashed, since the id may be longer than a key of the store.
     const id = sha256Base64url(proof.value.jti);
     const isFirst = await ephemeral.putIfAbsent(`dpop:${jkt}:${id}`, '1', DPOP_REPLAY_MS);
-    return isFirst ? accepted(true) : refused(refusal('dpop_proof_invalid', 'This DPoP proof was used before.'));
+    if (!isFirst) return refused(refusal('dpop_proof_invalid', 'This DPoP proof was used before.'));
+    if (isForgotten(ephemeral, proof.value.iat)) {
+      return refused(
+        refusal('dpop_proof_invalid', 'The DPoP proof is older than the memory of used ones. Make a new one.'),
+      );
+    }
+    return accepted(true);
   }
 }

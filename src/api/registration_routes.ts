@@ -9,6 +9,7 @@ import { REGISTRATIONS_PER_MINUTE } from './limits.ts';
 /** Open to anyone who reaches the server: it grants nothing, and is bounded in rate and in number waiting. */
 export function addRegistrationRoutes(router: Router, store: Store): void {
   router.post(REGISTRATION_PATH, async (ctx) => {
+    // Nobody is known here, so what cannot be counted is refused (503).
     const count = await store.ephemeral.increment('registrations', 60_000);
     if (count > REGISTRATIONS_PER_MINUTE) {
       answerRefusal(

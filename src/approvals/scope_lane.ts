@@ -64,13 +64,23 @@ export async function reserveScopeChallenge(
     )
     .executeTakeFirst();
   if (lane?.scope_lane === 'fails') return false;
-  const key = outstandingKey(input.clientId, input.personId);
-  const isReserved = await store.ephemeral.putIfAbsent(key, input.stepUpId, CHALLENGE_OUTSTANDING_MS);
-  if (isReserved || lane?.scope_lane === 'works') return isReserved;
+  const trip = await reserveTrip(store, outstandingKey(input.clientId, input.personId), input.stepUpId);
   // A client that was challenged and called again without coming to /authorize does not follow challenges.
-  if ((await store.ephemeral.get(key)) === input.stepUpId)
+  if (trip === 'same' && lane?.scope_lane !== 'works') {
     await recordScopeLane(store, input.clientId, 'fails', input.personId);
-  return false;
+  }
+  return trip === 'reserved';
+}
+
+/** Whether the one trip is this one's now, was this one's already, or is another's: also when the store cannot be asked. */
+async function reserveTrip(store: Store, key: string, stepUpId: string): Promise<'reserved' | 'same' | 'taken'> {
+  try {
+    if (await store.ephemeral.putIfAbsent(key, stepUpId, CHALLENGE_OUTSTANDING_MS)) return 'reserved';
+    return (await store.ephemeral.get(key)) === stepUpId ? 'same' : 'taken';
+  } catch (error) {
+    store.log.warn({ err: error }, 'no client is sent on a browser trip: the store cannot be asked');
+    return 'taken';
+  }
 }
 
 /** Records what this client did with a challenge in this person's hands; `works` also ends the trip, so that the next may start. */
@@ -89,5 +99,8 @@ export async function recordScopeLane(
         .doUpdateSet({ scope_lane: lane, updated_at: sql<Date>`clock_timestamp()` }),
     )
     .execute();
-  if (lane === 'works') await store.ephemeral.delete(outstandingKey(clientId, personId));
+  if (lane !== 'works') return;
+  await store.ephemeral.delete(outstandingKey(clientId, personId)).catch((error: unknown) => {
+    store.log.warn({ err: error }, 'the next browser trip of a client has to wait: the store cannot be asked');
+  });
 }

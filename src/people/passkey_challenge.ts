@@ -39,17 +39,22 @@ export function isChallengeFor(store: ChallengeStore, use: ChallengeUse, challen
   if (bytes.length !== PASSKEY_NONCE_BYTES + TIME_BYTES + MAC_BYTES) return false;
   const head = bytes.subarray(0, PASSKEY_NONCE_BYTES + TIME_BYTES);
   if (!store.vault.isMac(PURPOSE, macText(use, head), bytes.subarray(head.length))) return false;
-  const madeAtMs = head.readUIntBE(PASSKEY_NONCE_BYTES, TIME_BYTES);
-  if (nowMs - madeAtMs > PASSKEY_CHALLENGE_MS || madeAtMs - nowMs > PASSKEY_CLOCK_SKEW_MS) return false;
-  // The store may have forgotten that an older one was spent.
-  return madeAtMs >= store.ephemeral.remembersSince.getTime();
+  const madeAtMs = timeOf(head);
+  return nowMs - madeAtMs <= PASSKEY_CHALLENGE_MS && madeAtMs - nowMs <= PASSKEY_CLOCK_SKEW_MS;
 }
 
 /** Spends a challenge whose answer has verified: true once. */
 export async function spendChallenge(store: ChallengeStore, challenge: string): Promise<boolean> {
   // Decoded first: two spellings of the same bytes are one challenge.
-  const key = `passkey_challenge:${sha256Base64url(Buffer.from(challenge, 'base64url'))}`;
-  return store.ephemeral.putIfAbsent(key, '1', PASSKEY_CHALLENGE_MS + PASSKEY_CLOCK_SKEW_MS);
+  const bytes = Buffer.from(challenge, 'base64url');
+  const key = `passkey_challenge:${sha256Base64url(bytes)}`;
+  const isFirst = await store.ephemeral.putIfAbsent(key, '1', PASSKEY_CHALLENGE_MS + PASSKEY_CLOCK_SKEW_MS);
+  // The store may have forgotten that an older one was spent, which it may have found out just now.
+  return isFirst && timeOf(bytes) >= store.ephemeral.remembersSince.getTime();
+}
+
+function timeOf(challenge: Buffer): number {
+  return challenge.readUIntBE(PASSKEY_NONCE_BYTES, TIME_BYTES);
 }
 
 function macText(use: ChallengeUse, head: Uint8Array): Buffer {

@@ -57,7 +57,7 @@ export interface OAuthProvider {
 export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
   const { store, artifacts, config } = options;
   assertIssuer(config.issuer);
-  const throttle = createTokenThrottle(store.ephemeral);
+  const throttle = createTokenThrottle(store);
   const provider = new Provider(config.issuer, configuration(options, throttle.beforeClient));
   const readAccessToken = createAccessTokenReader(config.issuer, options.findTokenKey);
 
@@ -79,7 +79,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
     refuseForgottenProofs(store.ephemeral),
     normalizeAuthorizationRequest,
     recordIssuedTokens(store),
-    echoStepUpScope(store.ephemeral),
+    echoStepUpScope(store),
     introspectAccessTokens(store, readAccessToken),
     revokeAccessTokens(store, readAccessToken),
     completeDiscovery(config.scopesSupported),
@@ -136,7 +136,7 @@ function configuration(options: ProviderOptions, beforeFind: (clientId: string) 
     issueRefreshToken: (_ctx, client) => client.grantTypeAllowed('refresh_token'),
     rotateRefreshToken: true,
     expiresWithSession: () => false,
-    assertJwtClientAuthClaimsAndHeader: createAssertionCheck(config.issuer, store.ephemeral),
+    assertJwtClientAuthClaimsAndHeader: createAssertionCheck(config.issuer),
     extraTokenClaims,
     formats: { customizers: { jwt: customizeAccessToken } },
     ttl: lifetimes,

@@ -11,6 +11,8 @@ export const CLIENT_TOKEN_SECONDS_MAX = 300;
 export const ASSERTION_SECONDS_MAX = 600;
 /** How far a client's clock may be ahead. */
 export const CLOCK_TOLERANCE_SECONDS = 5;
+/** How long a refusal is kept back that a memory of replays which is about to begin would repeat. */
+export const MEMORY_WAIT_MS_MAX = 1_500;
 export const CLIENT_ASSERTION_CHARACTERS_MAX = 8 * 1024;
 
 /** Failed token requests per client and address before the pair has to wait. */

@@ -1,35 +1,53 @@
-import { decodeJwt } from 'jose';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt, type JWTPayload } from 'jose';
 import type { Middleware } from 'koa';
-import { type Configuration, errors, type Provider } from 'oidc-provider';
+import { type Configuration, errors, Provider } from 'oidc-provider';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { EphemeralStore } from '../store/ephemeral.ts';
-import { ASSERTION_SECONDS_MAX, CLIENT_ASSERTION_CHARACTERS_MAX, CLOCK_TOLERANCE_SECONDS } from './limits.ts';
+import { isForgotten } from '../store/forgotten.ts';
+import {
+  ASSERTION_SECONDS_MAX,
+  CLIENT_ASSERTION_CHARACTERS_MAX,
+  CLOCK_TOLERANCE_SECONDS,
+  MEMORY_WAIT_MS_MAX,
+} from './limits.ts';
 
 /** Marks of used assertions and proofs, set atomically: the engine's own check reads first and writes later. */
 export function detectReplays(provider: Provider, ephemeral: EphemeralStore): void {
   provider.ReplayDetection.unique = async (issuer, jti, expiresAt) => {
-    const ttlMs = expiresAt * 1000 - Date.now();
-    return ephemeral.putIfAbsent(`replay:${sha256Base64url(issuer, '\0', jti)}`, '1', Math.max(ttlMs, 1));
+    // What comes with an iat that is a little ahead is good for as much longer than the engine thinks.
+    const ttlMs = Math.max(expiresAt * 1000 - Date.now(), 0) + CLOCK_TOLERANCE_SECONDS * 1000;
+    const key = `replay:${sha256Base64url(issuer, '\0', jti)}`;
+    const isFirst = await ephemeral.putIfAbsent(key, '1', ttlMs);
+    if (isFirst) assertRemembered(ephemeral, jti);
+    return isFirst;
   };
 }
 
-/**
- * True for what was issued before the store's memory begins: its mark may be lost, so it may be a replay. A client that
- * is refused for this makes a new one. There is no tolerance for clocks that differ: a server is back within seconds, and
- * what was used just before it died must stay dead (F2). `iat` is cut to the second.
- */
-function isForgotten(ephemeral: EphemeralStore, issuedAt: number): boolean {
-  return (issuedAt + 1) * 1000 < ephemeral.remembersSince.getTime();
+/** The engine does not tell when that which has this `jti` was issued; the request does. */
+function assertRemembered(ephemeral: EphemeralStore, jti: string): void {
+  const ctx = Provider.ctx;
+  const assertion = unverifiedClaims(ctx?.oidc.params?.client_assertion);
+  const proof = unverifiedClaims(ctx?.get('DPoP'));
+  if (assertion?.jti !== jti && proof?.jti !== jti)
+    throw new Error('A mark was asked for that nothing in the request has.');
+  if (assertion?.jti === jti && isForgotten(ephemeral, assertion.iat ?? 0)) {
+    throw refusedAssertion('the client assertion is too old: make a new one');
+  }
+  if (proof?.jti === jti && isForgotten(ephemeral, proof.iat ?? 0)) throw refusedProof(FORGOTTEN_PROOF);
+}
+
+const FORGOTTEN_PROOF = 'the DPoP proof is too old: make a new one';
+
+function refusedProof(description: string): errors.InvalidDpopProof {
+  return Object.assign(new errors.InvalidDpopProof(description), { error_description: description });
 }
 
 // RFC 7515 §4.1: ways for the sender to bring or point at a key. Only registered keys count, so their presence is an attack.
 const KEY_HEADERS = ['jku', 'jwk', 'x5u', 'x5c', 'crit'];
 
 /** RFC 7523 §3 as we keep it: for this issuer by name, short-lived, and recent enough for the replay marks. */
-export function createAssertionCheck(
-  issuer: string,
-  ephemeral: EphemeralStore,
-): NonNullable<Configuration['assertJwtClientAuthClaimsAndHeader']> {
+export function createAssertionCheck(issuer: string): NonNullable<Configuration['assertJwtClientAuthClaimsAndHeader']> {
   return (ctx, claims, header) => {
     const assertion = ctx.oidc.params?.client_assertion;
     if (typeof assertion === 'string' && assertion.length > CLIENT_ASSERTION_CHARACTERS_MAX) {
@@ -45,7 +63,6 @@ export function createAssertionCheck(
     if (iat > Date.now() / 1000 + CLOCK_TOLERANCE_SECONDS) {
       throw refusedAssertion('the iat of the client assertion lies in the future: check the clock');
     }
-    if (isForgotten(ephemeral, iat)) throw refusedAssertion('the client assertion is too old: make a new one');
   };
 }
 
@@ -53,25 +70,37 @@ function refusedAssertion(description: string): errors.InvalidClientAuth {
   return Object.assign(new errors.InvalidClientAuth(description), { error_description: description });
 }
 
-/** The same for DPoP proofs, before the engine looks at them: it does not tell its replay check when a proof was made. */
+/**
+ * Refuses the proof of a request before the engine uses up a code for it: one from before the memory, and one from the
+ * future, which could come again after the memory was lost. Both are asked again when the proof is marked.
+ */
 export function refuseForgottenProofs(ephemeral: EphemeralStore): Middleware {
   return async (ctx, next) => {
-    const proof = ctx.get('DPoP');
-    const issuedAt = proof === '' ? undefined : unverifiedIssuedAt(proof);
-    if (issuedAt !== undefined && isForgotten(ephemeral, issuedAt)) {
-      ctx.status = 400;
-      ctx.set('Cache-Control', 'no-store');
-      ctx.body = { error: 'invalid_dpop_proof', error_description: 'the DPoP proof is too old: make a new one' };
-      return;
-    }
-    await next();
+    const issuedAt = unverifiedClaims(ctx.get('DPoP'))?.iat;
+    const wrong = issuedAt === undefined ? undefined : await wrongTime(ephemeral, issuedAt);
+    if (wrong === undefined) return next();
+    ctx.status = 400;
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = { error: 'invalid_dpop_proof', error_description: wrong };
   };
 }
 
-function unverifiedIssuedAt(proof: string): number | undefined {
+async function wrongTime(ephemeral: EphemeralStore, issuedAt: number): Promise<string | undefined> {
+  if (issuedAt > Date.now() / 1000 + CLOCK_TOLERANCE_SECONDS) {
+    return 'the iat of the DPoP proof lies in the future: check the clock';
+  }
+  if (!isForgotten(ephemeral, issuedAt)) return undefined;
+  // A memory that is about to begin would refuse the next proof as well.
+  const leftMs = ephemeral.remembersSince.getTime() - Date.now();
+  if (leftMs > 0) await sleep(Math.min(leftMs, MEMORY_WAIT_MS_MAX));
+  return FORGOTTEN_PROOF;
+}
+
+function unverifiedClaims(token: unknown): JWTPayload | undefined {
+  if (typeof token !== 'string' || token === '') return undefined;
   try {
-    const { iat } = decodeJwt(proof);
-    return typeof iat === 'number' ? iat : undefined;
+    const claims = decodeJwt(token);
+    return claims.iat === undefined || typeof claims.iat === 'number' ? claims : undefined;
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 import type { Middleware } from 'koa';
 import { errors, Provider } from 'oidc-provider';
 import { sha256Base64url } from '../kernel/digest.ts';
-import type { EphemeralStore } from '../store/ephemeral.ts';
+import type { Store } from '../store/store.ts';
 import { TOKEN_FAILURE_WINDOW_SECONDS, TOKEN_FAILURES_MAX } from './limits.ts';
 import { requestFacts } from './request_facts.ts';
 
@@ -15,13 +15,21 @@ export interface TokenThrottle {
   readonly countFailures: Middleware;
 }
 
-export function createTokenThrottle(ephemeral: EphemeralStore): TokenThrottle {
+/**
+ * Lets requests pass when its store cannot be asked: what is guessed here has 128 bits at least, so the throttle saves work
+ * and protects no secret. What redeems or marks something fails by itself then.
+ */
+export function createTokenThrottle({ ephemeral, log }: Pick<Store, 'ephemeral' | 'log'>): TokenThrottle {
+  const unless = (error: unknown) => {
+    log.warn({ err: error }, 'failed token requests are not counted: the store cannot be asked');
+    return undefined;
+  };
   return {
     async beforeClient(clientId) {
       const ctx = Provider.ctx;
       if (ctx === undefined || !GUESSABLE_ROUTES.has(ctx.oidc.route)) return;
       requestFacts(ctx).clientId = clientId;
-      const until = await ephemeral.get(`token_wait:${pairOf(clientId, ctx.ip)}`);
+      const until = await ephemeral.get(`token_wait:${pairOf(clientId, ctx.ip)}`).catch(unless);
       if (until === undefined) return;
       ctx.set('Retry-After', String(Math.max(1, Math.ceil((Number(until) - Date.now()) / 1000))));
       throw new TooManyFailures();
@@ -33,9 +41,9 @@ export function createTokenThrottle(ephemeral: EphemeralStore): TokenThrottle {
       if (clientId === undefined || typeof error !== 'string' || !GUESSES.has(error)) return;
       const pair = pairOf(clientId, ctx.ip);
       const windowMs = TOKEN_FAILURE_WINDOW_SECONDS * 1000;
-      const failures = await ephemeral.increment(`token_failures:${pair}`, windowMs);
-      if (failures >= TOKEN_FAILURES_MAX) {
-        await ephemeral.put(`token_wait:${pair}`, String(Date.now() + windowMs), windowMs);
+      const failures = await ephemeral.increment(`token_failures:${pair}`, windowMs).catch(unless);
+      if (failures !== undefined && failures >= TOKEN_FAILURES_MAX) {
+        await ephemeral.put(`token_wait:${pair}`, String(Date.now() + windowMs), windowMs).catch(unless);
       }
     },
   };

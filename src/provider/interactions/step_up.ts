@@ -31,7 +31,8 @@ export async function stepUpOfTrip(
   trip: Trip,
   signedIn: SignedIn,
 ): Promise<StepUpTrip | null> {
-  const known = await store.ephemeral.get(STEP_UP_OF_TRIP(trip.uid));
+  // A cache of the first look: without it the trip is one for an open step-up, and later an ordinary one.
+  const known = await store.ephemeral.get(STEP_UP_OF_TRIP(trip.uid)).catch(forgetful);
   const stepUpId = known ?? (await firstLook(trip, signedIn));
   if (stepUpId === undefined) return null;
   const stepUp = await findStepUp(store.db, stepUpId);
@@ -44,13 +45,17 @@ export async function stepUpOfTrip(
   const isOver = stepUp.state === 'open' && stepUp.expires_at.getTime() <= Date.now();
   return { stepUpId, state: isOver ? 'expired' : stepUp.state, grantId: task.oauth_grant_id };
 
+  function forgetful(error: unknown): undefined {
+    store.log.warn({ err: error }, 'the step-up of a browser trip is not remembered: the store cannot be asked');
+  }
+
   async function firstLook(of: Trip, by: SignedIn): Promise<string | undefined> {
     const live = await liveStepUpForScope(store, { scope: of.scope, clientId: of.clientId, personId: by.person.id });
     // An id that the client did not name must never carry its trip.
     if (live === null || !stepUpIds(of.scope).includes(live.stepUpId)) return undefined;
     await recordScopeLane(store, of.clientId, 'works', by.person.id);
     const leftMs = of.interaction.exp * 1000 - Date.now();
-    await store.ephemeral.put(STEP_UP_OF_TRIP(of.uid), live.stepUpId, leftMs);
+    await store.ephemeral.put(STEP_UP_OF_TRIP(of.uid), live.stepUpId, leftMs).catch(forgetful);
     return live.stepUpId;
   }
 }
@@ -90,6 +95,6 @@ export async function finishStepUp(
   trip: Trip,
   stepUp: StepUpTrip,
 ): Promise<void> {
-  if (stepUp.state === 'approved') await rememberScopeEcho(store.ephemeral, trip.codeChallenge, stepUp.stepUpId);
+  if (stepUp.state === 'approved') await rememberScopeEcho(store, trip.codeChallenge, stepUp.stepUpId);
   await finishTrip(provider, ctx, { consent: { grantId: stepUp.grantId } });
 }
