@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { open, readFile, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
+import { readSecretFile } from '../kernel/secret_file.ts';
 
 const ROOT_KEY_BYTES = 32;
 const ENVIRONMENT_NAME = 'COUNTERSIGN_ROOT_KEY';
@@ -34,21 +35,10 @@ export async function loadPreviousRootKey(options: {
 }
 
 async function readKeyFile(path: string, name: string): Promise<Buffer> {
-  let text: string;
-  try {
-    const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0) {
-      throw new RootKeyError(`Others can read the ${name} ${path}. Run: chmod 600 ${path}`);
-    }
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof RootKeyError) throw error;
-    throw new RootKeyError(
-      `The ${name} ${path} cannot be read (${(error as Error).message}). Restore it from your backup: without ` +
-        'it nothing stored can be decrypted.',
-    );
-  }
-  return decode(text, path);
+  const read = await readSecretFile(path);
+  if (read.ok) return decode(read.value, path);
+  const advice = ' Restore it from your backup: without it nothing stored can be decrypted.';
+  throw new RootKeyError(`The ${name}: ${read.refusal.message}${read.refusal.kind === 'exposed' ? '' : advice}`);
 }
 
 async function createIfMissing(path: string): Promise<void> {

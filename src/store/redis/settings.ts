@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { readSecretFile } from '../../kernel/secret_file.ts';
 import { PASSWORD_CHARACTERS_MAX } from './limits.ts';
 
 /** Where Redis is and how to speak to it: `redis.*` of the configuration, with the passwords read from their files. */
@@ -96,19 +96,9 @@ function parseNode(text: string): RedisNode {
 async function readPassword(file: string | null): Promise<string | null> {
   if (file === null) return null;
   const path = resolve(file);
-  let password: string;
-  try {
-    const { mode } = await stat(path);
-    if ((mode & 0o077) !== 0) {
-      throw new RedisSettingsError(`Others can read the password in ${path}. Run: chmod 600 ${path}`);
-    }
-    password = (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
-  } catch (error) {
-    if (error instanceof RedisSettingsError) throw error;
-    throw new RedisSettingsError(
-      `The password file ${path} cannot be read (${(error as NodeJS.ErrnoException).code}).`,
-    );
-  }
+  const read = await readSecretFile(path);
+  if (!read.ok) throw new RedisSettingsError(`The password of Redis: ${read.refusal.message}`);
+  const password = read.value.replace(/\r?\n$/, '');
   if (password === '' || password.length > PASSWORD_CHARACTERS_MAX || /[\r\n]/.test(password)) {
     throw new RedisSettingsError(
       `The password file ${path} must hold one line of at most ${PASSWORD_CHARACTERS_MAX} characters.`,

@@ -51,7 +51,7 @@ function checkUrl(text: string, allowedHosts: readonly string[]): URL {
 
 async function readKeys(path: string): Promise<Buffer[]> {
   const read = await readSecretFile(path);
-  if (!read.ok) throw new WebhookConfigError(`channels.webhook.secret_file: ${read.refusal}`);
+  if (!read.ok) throw new WebhookConfigError(`channels.webhook.secret_file: ${read.refusal.message}`);
   const lines = read.value
     .split('\n')
     .map((line) => line.trim())
