@@ -13,7 +13,7 @@ const IDENTITY_FIELD = 'master_replid';
 export function inspectPrimary(topology: RedisSettings['topology'], address: string, info: string): string {
   const field = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   const version = field('redis_version');
-  if (version === undefined || Number.parseInt(version, 10) < REDIS_MAJOR_VERSION_MIN) {
+  if (!(Number.parseInt(version ?? '', 10) >= REDIS_MAJOR_VERSION_MIN)) {
     throw new RedisPolicyError(
       `Redis at ${address} is version ${version ?? 'unknown'}; Countersign needs ${REDIS_MAJOR_VERSION_MIN}.0 or later. ` +
         'Upgrade it.',

@@ -26,6 +26,7 @@ export function createSubscriber(options: {
   let isClosed = false;
   let inForce = Promise.withResolvers<void>();
   let isInForce = false;
+  let hasGap = false;
   let failures = 0;
   let timer: NodeJS.Timeout | undefined;
 
@@ -42,7 +43,8 @@ export function createSubscriber(options: {
       failures = 0;
       isInForce = true;
       inForce.resolve();
-      channels.publishToAll();
+      if (hasGap) channels.publishToAll();
+      hasGap = false;
     } catch {
       own.disconnect();
       again(own);
@@ -51,7 +53,10 @@ export function createSubscriber(options: {
   const again = (own: Redis): void => {
     if (redis !== own || isClosed) return;
     redis = undefined;
-    if (isInForce) inForce = Promise.withResolvers<void>();
+    if (isInForce) {
+      inForce = Promise.withResolvers<void>();
+      hasGap = true;
+    }
     isInForce = false;
     failures += 1;
     timer = setTimeout(listen, reconnectDelay(failures));
@@ -69,9 +74,10 @@ export function createSubscriber(options: {
 
   return {
     async subscribe(channel, listener) {
+      if (isClosed) throw new RedisOutage('closed', 'The connection to Redis was closed.');
       // Registered first: should the connection be replaced while we wait, the listener is called for that.
       const unsubscribe = channels.subscribe(channel, listener);
-      if (!isInForce && !isClosed) await atMost(OPERATION_MS_MAX, () => inForce.promise);
+      if (!isInForce) await atMost(OPERATION_MS_MAX, () => inForce.promise);
       if (isInForce) return unsubscribe;
       unsubscribe();
       throw new RedisOutage('unreachable', 'There is no subscription to the wake-ups over Redis.');
