@@ -35,7 +35,11 @@ export function cachedToken(client: TokenClient, request: TokenRequest): CachedT
   let pending: Promise<string> | undefined;
   const obtain = async (): Promise<string> => {
     const askedAt = Date.now();
-    const { access_token: value, expires_in: seconds } = await requestToken(client, request);
+    const { access_token: value, expires_in: seconds } = await requestToken(client, request).catch((error: unknown) => {
+      // The issuer's memory of used assertions may have begun anew since ours was made: another one says.
+      if (error instanceof AgentError && error.code === 'invalid_client') return requestToken(client, request);
+      throw error;
+    });
     // Half of a very short life, so that such a token is used at all.
     const margin = Math.min(TOKEN_MARGIN_SECONDS, seconds / 2);
     held = { value, until: askedAt + (seconds - margin) * 1000 };

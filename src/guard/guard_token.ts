@@ -72,6 +72,8 @@ async function obtain(options: GuardTokenOptions): Promise<HeldToken> {
   let answer = await post(url, clientId, options, undefined);
   // RFC 9449 §8: the server may ask for a nonce of its own.
   if (answer.status === 400 && answer.nonce !== undefined) answer = await post(url, clientId, options, answer.nonce);
+  // The issuer's memory of used proofs may have begun anew since ours were made.
+  else if (isMadeAgain(answer.body)) answer = await post(url, clientId, options, undefined);
   const parsed = tokenAnswer.safeParse(answer.body);
   if (answer.status !== 200 || !parsed.success) {
     const problem = errorAnswer.safeParse(answer.body);
@@ -86,6 +88,11 @@ async function obtain(options: GuardTokenOptions): Promise<HeldToken> {
   const now = Date.now();
   const life = parsed.data.expires_in * 1000;
   return { value: parsed.data.access_token, expiresAt: now + life, renewAt: now + life * (1 - TOKEN_RENEWAL_FRACTION) };
+}
+
+function isMadeAgain(body: unknown): boolean {
+  const problem = errorAnswer.safeParse(body);
+  return problem.success && ['invalid_dpop_proof', 'invalid_client'].includes(problem.data.error);
 }
 
 async function post(url: string, clientId: string, options: GuardTokenOptions, nonce: string | undefined) {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
 import type { z } from 'zod';
 import type { JsonObject } from '../kernel/json.ts';
@@ -13,6 +14,9 @@ import {
   ISSUER_KEEP_ALIVE_MS,
   ISSUER_TIMEOUT_MS,
   ISSUER_WAIT_CONNECTIONS_MAX,
+  PROOF_ATTEMPTS_MAX,
+  PROOF_RETRY_MS,
+  TOKEN_ATTEMPTS_MAX,
 } from './limits.ts';
 
 export interface IssuerRequest<Schema extends z.ZodType> {
@@ -88,24 +92,33 @@ export function issuerLink(issuer: string, token: GuardTokenSource, dpopKey: Dpo
 
   return {
     async call(request) {
-      let used = await token.get();
-      let answer = await send(request, used);
-      if (answer.isOwnCredential) {
-        // RFC 9449 §9: with a nonce in the answer only the proof was wrong.
-        if (answer.nonce === undefined) token.forget(used);
-        used = await token.get();
-        answer = await send(request, used);
-        if (answer.isOwnCredential) {
-          token.forget(used);
+      for (let attempt = 1; ; attempt += 1) {
+        const used = await token.get();
+        const answer = await send(request, used);
+        if (!answer.isOwnCredential) return understand(request, answer);
+        const isProofOnly = isProofRefused(answer);
+        if (!isProofOnly || attempt === PROOF_ATTEMPTS_MAX) token.forget(used);
+        if (attempt === (isProofOnly ? PROOF_ATTEMPTS_MAX : TOKEN_ATTEMPTS_MAX)) {
           throw new IssuerOutage('The issuer refuses the token of this guard. Check that its registration is active.');
         }
+        // The issuer's memory of used proofs began anew, and by our clock that lies ahead.
+        if (isProofOnly && attempt > 1) await sleep(PROOF_RETRY_MS);
       }
-      return understand(request, answer);
     },
     async close() {
       await Promise.all([calls.destroy(), waits.destroy()]);
     },
   };
+}
+
+/** RFC 9449 §9: with a nonce in the answer only the proof was wrong; without one, our API says so in the body. */
+function isProofRefused(answer: RawAnswer): boolean {
+  if (answer.nonce !== undefined) return true;
+  try {
+    return (JSON.parse(answer.body.toString('utf8')) as { error?: unknown } | null)?.error === 'dpop_proof_invalid';
+  } catch {
+    return false;
+  }
 }
 
 function understand<Schema extends z.ZodType>(

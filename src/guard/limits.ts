@@ -32,6 +32,10 @@ export const ISSUER_CONNECTIONS_MAX = 32;
 export const ISSUER_WAIT_CONNECTIONS_MAX = 256;
 export const ISSUER_KEEP_ALIVE_MS = 30_000;
 export const ISSUER_ANSWER_BYTES_MAX = 4 * 1024 * 1024;
+/** A request whose token, or whose proof alone, the issuer refuses is sent again this often in all, with new ones. */
+export const TOKEN_ATTEMPTS_MAX = 2;
+export const PROOF_ATTEMPTS_MAX = 3;
+export const PROOF_RETRY_MS = 1_000;
 /** A guard token is renewed in the background when this part of its life is left. */
 export const TOKEN_RENEWAL_FRACTION = 0.25;
 
