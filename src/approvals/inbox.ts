@@ -2,7 +2,7 @@ import { mayVoteFor } from '../model/eligibility.ts';
 import type { Requirements } from '../model/requirements.ts';
 import type { StepUpSummary } from '../model/step_up_view.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import { loadVoter } from './chain.ts';
 import { INBOX_MAX } from './limits.ts';
 import { openAction } from './sealed_action.ts';
@@ -12,7 +12,7 @@ export async function listStepUps(
   store: Store,
   input: { readonly personId: string; readonly open: boolean; readonly limit?: number },
 ): Promise<StepUpSummary[]> {
-  return transact(store, async (tx) => {
+  return transactRepeatably(store, async (tx) => {
     const voter = await loadVoter(tx, input.personId);
     if (voter === undefined || !voter.isActive) return [];
     const rows = await tx

@@ -8,7 +8,7 @@ import type { Requirements } from '../model/requirements.ts';
 import type { DecisionView, StepUpView } from '../model/step_up_view.ts';
 import { argumentNames, toolDescription, toolTitle } from '../model/tool_definition.ts';
 import type { Store } from '../store/store.ts';
-import { transact } from '../store/transact.ts';
+import { transactRepeatably } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { loadChain, loadVoter } from './chain.ts';
@@ -27,7 +27,7 @@ export async function viewStepUp(
   store: Store,
   input: { readonly stepUpId: string; readonly personId: string },
 ): Promise<Result<StepUpView, Refusal>> {
-  return transact(store, async (tx) => {
+  return transactRepeatably(store, async (tx) => {
     const row = await tx.selectFrom('step_ups').selectAll().where('id', '=', input.stepUpId).executeTakeFirst();
     const voter = await loadVoter(tx, input.personId);
     const hidden = refused(refusal('not_found', 'There is no such request, or you have no part in it.'));

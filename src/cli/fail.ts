@@ -3,6 +3,7 @@ import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { StoreAbsentError } from '../server/until_there.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
+import { MigrationError } from '../store/postgres/migrate.ts';
 import { DatabaseUrlError } from '../store/postgres/open.ts';
 import { isDatabaseOutage } from '../store/postgres/outage.ts';
 import { DatabaseUnfitError } from '../store/postgres/primary.ts';
@@ -14,6 +15,7 @@ import { RootKeyError } from '../store/root_key.ts';
 const EXPECTED = [
   DatabaseUrlError,
   DatabaseUnfitError,
+  MigrationError,
   EmbeddedPostgresError,
   SchemaNewerError,
   SchemaOlderError,

@@ -18,7 +18,9 @@ export async function migrateCommand(options: { readonly config?: string }): Pro
   const database = openDatabase({ connection: { url, durability }, poolMax: 1, log });
   try {
     const applied = await migrate(database.db);
-    process.stdout.write(applied.length === 0 ? 'The schema is current.\n' : `Applied: ${applied.join(', ')}\n`);
+    for (const name of applied) process.stdout.write(`Applied ${name}\n`);
+    const what = applied.length === 0 ? 'was current already; nothing was changed' : 'is current';
+    process.stdout.write(`The schema ${what}. Servers of this release can start.\n`);
   } finally {
     await database.close();
   }

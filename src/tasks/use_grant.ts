@@ -3,6 +3,7 @@ import type { ToolServer } from '../agents/tool_servers.ts';
 import { type EventRow, eventRow } from '../events/event_row.ts';
 import { ringSealer } from '../events/sealer_bell.ts';
 import { newId } from '../kernel/ids.ts';
+import { isAborted } from '../store/postgres/outage.ts';
 import type { Store } from '../store/store.ts';
 import type { CallChain } from './principal.ts';
 import type { RedeemableGrant } from './redeemable_grant.ts';
@@ -47,6 +48,8 @@ export async function useGrant(store: Store, use: Use): Promise<string | 'change
     if (rows.length === 0) return 'changed';
   } catch (error) {
     if (isAttemptTaken(error)) return 'attempt_taken';
+    // PostgreSQL ended it, so nothing was written, and another round may.
+    if (isAborted(error)) return 'changed';
     throw error;
   }
   ringSealer(store);

@@ -32,3 +32,10 @@ export const LISTENING_RETRY_MS_MAX = 2_000;
 /** How often a server sends itself a notification, and how long it believes in a connection on which none came. */
 export const LISTENING_CHECK_MS = 5_000;
 export const LISTENING_SILENCE_MS_MAX = 16_000;
+/**
+ * A migration that waits for a table makes everybody after it wait, so it gives up soon, and tries again; well before
+ * PostgreSQL looks for deadlocks (after a second), which could end somebody else's transaction.
+ */
+export const MIGRATION_TABLE_LOCK_MS = 200;
+export const MIGRATION_RETRY_MS = 500;
+export const MIGRATION_ATTEMPTS_MAX = 100;

@@ -1,3 +1,5 @@
+import { isOutdated } from './prepare.ts';
+
 // PostgreSQL, appendix A: 08 connection, 53 resources (disk, memory, connections), 57 operator intervention and
 // statement_timeout, 58 system errors; then single conditions of other classes.
 const OUTAGE_CLASSES = ['08', '53', '57', '58'];
@@ -33,6 +35,7 @@ const DRIVER_MESSAGES =
  */
 export function isDatabaseOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
+  if (isOutdated(error)) return true;
   const code = (error as { code?: unknown }).code;
   if (typeof code !== 'string') return DRIVER_MESSAGES.test(error.message);
   if (SYSTEM_CODES.includes(code)) return (error as { syscall?: unknown }).syscall !== 'open';
@@ -47,8 +50,11 @@ export function isDatabaseAbsent(error: unknown): boolean {
   return isDatabaseOutage(error) && !MISCONFIGURED.includes(String((error as { code?: unknown }).code));
 }
 
-/** Whether PostgreSQL ended the transaction itself, so that it is certain that nothing of it was committed. */
+/**
+ * Whether PostgreSQL ended the transaction for a reason that passes (a deadlock, a serialization failure, a migration), so
+ * that it is certain that nothing of it was committed.
+ */
 export function isAborted(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
-  return code === '40001' || code === '40P01';
+  return code === '40001' || code === '40P01' || isOutdated(error);
 }

@@ -1,9 +1,9 @@
-import type { Migration } from 'kysely/migration';
+import type { SchemaMigrations } from '../schema_migration.ts';
 import * as initial from './0001_initial.ts';
 import * as manyNodes from './0002_many_nodes.ts';
 
-/** Forward only, in order of their names; one that has shipped is never edited. */
-export const migrations: Record<string, Migration> = {
+/** Forward only, in order of their names; one that has shipped is never edited (README.md). */
+export const migrations: SchemaMigrations = {
   '0001_initial': initial,
   '0002_many_nodes': manyNodes,
 };
