@@ -66,6 +66,7 @@ export function openClusterLink(settings: RedisSettings, log: Logger): Link {
       const { host, port } = nodes[turn % nodes.length]!;
       return new Redis({ ...options, host, port, retryStrategy: () => null });
     },
+    problem: linkLog.problem,
     close() {
       linkLog.end();
       cluster.disconnect();

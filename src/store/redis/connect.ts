@@ -7,7 +7,7 @@ import { createGate } from './gate.ts';
 import { inspectPrimary } from './inspect.ts';
 import { START_MS_MAX, START_RETRY_MS } from './limits.ts';
 import type { Link } from './link.ts';
-import { outageOf } from './outage.ts';
+import { outageOf, unexpected } from './outage.ts';
 import type { RedisSettings } from './settings.ts';
 import { openSingleLink } from './single_link.ts';
 
@@ -35,16 +35,19 @@ async function inspect(settings: RedisSettings, link: Link): Promise<void> {
       for (const { address, info } of primaries) inspectPrimary(settings.topology, address, info);
       return;
     } catch (error) {
-      const outage = error instanceof RedisPolicyError ? undefined : outageOf(error);
-      if (outage === undefined) throw error;
-      if (performance.now() > deadlineMs)
-        throw new RedisOutage(outage.reason, `${outage.message} ${addressesOf(settings)}`);
+      if (error instanceof RedisPolicyError) throw error;
+      const outage = outageOf(error);
+      if (outage === undefined) throw unexpected(error);
+      if (performance.now() > deadlineMs) throw new RedisOutage(outage.reason, adviceOf(outage, link, settings));
     }
     await sleep(START_RETRY_MS);
   }
 }
 
-function addressesOf({ topology, nodes }: RedisSettings): string {
+function adviceOf(outage: RedisOutage, link: Link, { topology, nodes }: RedisSettings): string {
   const list = nodes.map(({ host, port }) => `${host}:${port}`).join(', ');
-  return `Check that Redis runs and that redis.topology (${topology}), redis.nodes (${list}), redis.tls and the passwords are right.`;
+  return (
+    `${outage.message} ${link.problem() ?? ''} Check that Redis runs, and redis.topology (${topology}), ` +
+    `redis.nodes (${list}), redis.tls and the passwords.`
+  );
 }

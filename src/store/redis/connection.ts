@@ -7,7 +7,7 @@ import { inspectPrimary } from './inspect.ts';
 import { type EntryName, keyOf } from './keys.ts';
 import { TAGS } from './limits.ts';
 import type { Link } from './link.ts';
-import { isWorthAnotherTry, messageOf, outageOf } from './outage.ts';
+import { isWorthAnotherTry, messageOf, outageOf, unexpected } from './outage.ts';
 import { SCRIPTS, type Script, type ScriptName } from './scripts.ts';
 import type { RedisSettings } from './settings.ts';
 import { createSubscriber } from './subscriber.ts';
@@ -135,9 +135,4 @@ function identityOf(topology: RedisSettings['topology'], address: string, info: 
   } catch (error) {
     throw error instanceof RedisPolicyError ? new RedisOutage('refused', error.message) : error;
   }
-}
-
-/** A mistake of ours, or of somebody who wrote under our keys. The driver's error would carry the command's values. */
-function unexpected(error: unknown): Error {
-  return new Error(`Redis refused a command: ${messageOf(error)}`);
 }

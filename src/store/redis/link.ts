@@ -21,6 +21,8 @@ export interface Link {
   recover(): Promise<void>;
   /** Looks for the primary anew; false if there is nothing to look for. */
   renew(): boolean;
+  /** What last kept it from being connected, for the operator. */
+  problem(): string | undefined;
   /** A new connection of its own to any server that gets all messages, not yet connected and never reconnecting. */
   openSubscriber(): Redis;
   close(): void;
@@ -58,18 +60,27 @@ export function reconnectDelay(attempts: number): number {
 }
 
 /** Says once that the connection was lost and once that it is back, not every attempt. */
-export function createLinkLog(log: Logger): { lost(error: unknown): void; isBack(): void; end(): void } {
+export function createLinkLog(log: Logger): {
+  lost(error?: unknown): void;
+  isBack(): void;
+  problem(): string | undefined;
+  end(): void;
+} {
   let isLost = false;
   let isOver = false;
+  let problem: string | undefined;
   return {
     lost(error) {
+      if (error !== undefined) problem = messageOf(error);
       if (isLost || isOver) return;
       isLost = true;
-      log.warn({ reason: messageOf(error) }, 'the connection to Redis was lost; trying to connect again');
+      log.warn({ reason: problem ?? 'closed' }, 'the connection to Redis was lost; trying to connect again');
     },
+    problem: () => problem,
     isBack() {
       if (isLost) log.info({}, 'connected to Redis again');
       isLost = false;
+      problem = undefined;
     },
     end() {
       isOver = true;

@@ -30,13 +30,18 @@ export function outageOf(error: unknown): RedisOutage | undefined {
     return reason === undefined ? undefined : new RedisOutage(reason, `Redis refused: ${message}`);
   }
   if (message === 'Command timed out') return new RedisOutage('no_answer', 'Redis did not answer in time.');
-  return new RedisOutage('unreachable', `There is no connection to Redis: ${message}`);
+  return new RedisOutage('unreachable', 'There is no connection to Redis.');
 }
 
 /** Whether it may have run, or would run on another connection: asking once more, with the same request id, is right. */
 export function isWorthAnotherTry(outage: RedisOutage, error: unknown): boolean {
   if (outage.reason === 'unreachable' || outage.reason === 'no_answer') return true;
   return messageOf(error).startsWith('READONLY');
+}
+
+/** A mistake of ours, or of somebody who wrote under our keys. The driver's error would carry the command's values. */
+export function unexpected(error: unknown): Error {
+  return new Error(`Redis refused a command: ${messageOf(error)}`);
 }
 
 export function messageOf(error: unknown): string {

@@ -21,7 +21,7 @@ export function openSingleLink(settings: RedisSettings, log: Logger): Link {
   let renewedAtMs = Number.NEGATIVE_INFINITY;
   redis.on('error', (error) => linkLog.lost(error));
   redis.on('close', () => {
-    linkLog.lost('closed');
+    linkLog.lost();
     awaySinceMs = performance.now();
   });
   redis.on('ready', () => linkLog.isBack());
@@ -42,6 +42,7 @@ export function openSingleLink(settings: RedisSettings, log: Logger): Link {
       return true;
     },
     openSubscriber: () => new Redis({ ...options, retryStrategy: () => null, sentinelRetryStrategy: () => null }),
+    problem: linkLog.problem,
     close() {
       linkLog.end();
       redis.disconnect();
