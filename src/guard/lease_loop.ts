@@ -88,7 +88,9 @@ export function leaseLoop(options: LeaseLoopOptions): LeaseLoop {
     while (!closing.aborted) {
       const told = waiting;
       waiting = [];
-      const seconds = isUrgent || held.isResyncing || held.cursor === null ? 0 : options.waitSeconds;
+      // After a failure nothing is waited for: what matters is to hear from the server at all.
+      const isWaiting = !isUrgent && failures === 0 && !held.isResyncing && held.cursor !== null;
+      const seconds = isWaiting ? options.waitSeconds : 0;
       isUrgent = false;
       interrupt = new AbortController();
       const startedAt = performance.now();

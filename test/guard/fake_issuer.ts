@@ -18,6 +18,7 @@ import {
 import { type RefusalCode, refusal, refusalBody } from '../../src/wire/refusals.ts';
 import { generatePrivateKeyJwk, importSigningKey, type SigningKey } from '../../src/wire/signing_key.ts';
 import { verifyTxnChallenge } from '../../src/wire/txn_challenge_rosomakho_00.ts';
+import { FakeLeases } from './fake_leases.ts';
 
 export interface FakeStepUp {
   readonly id: string;
@@ -40,7 +41,11 @@ type Asked = { readonly what: string; readonly body: Record<string, unknown> };
  */
 export class FakeIssuer {
   readonly #server: Server;
-  readonly #key: SigningKey;
+  #key: SigningKey;
+  /** What `/jwks` answers, beside the key of leases. */
+  published: JWK[];
+  keyReads = 0;
+  readonly leases: FakeLeases;
   #guardKeys: JWK[] = [];
   url = '';
   readonly stepUps = new Map<string, FakeStepUp>();
@@ -57,14 +62,24 @@ export class FakeIssuer {
   /** Called before a redemption is answered; may lose the answer. */
   beforeRedeemAnswer: (() => 'answer' | 'drop') | null = null;
 
-  private constructor(server: Server, key: SigningKey) {
+  private constructor(server: Server, key: SigningKey, leases: FakeLeases) {
     this.#server = server;
     this.#key = key;
+    this.published = [key.publicJwk];
+    this.leases = leases;
+    leases.keys = [key.thumbprint];
+  }
+
+  /** Signs tokens with a new key from now on; who publishes it, and when, is the test's to say. */
+  async signWithNewKey(): Promise<SigningKey> {
+    this.#key = await importSigningKey(await generatePrivateKeyJwk());
+    return this.#key;
   }
 
   static async start(): Promise<FakeIssuer> {
     const server = createServer();
-    const issuer = new FakeIssuer(server, await importSigningKey(await generatePrivateKeyJwk()));
+    const key = await importSigningKey(await generatePrivateKeyJwk());
+    const issuer = new FakeIssuer(server, key, await FakeLeases.create());
     server.on('request', (request, response) => {
       void issuer.#serve(request, response).catch((error: unknown) => {
         response.writeHead(500).end(String(error));
@@ -139,12 +154,20 @@ export class FakeIssuer {
     if (url.pathname === '/.well-known/oauth-authorization-server') {
       return answer({ issuer: this.url, token_endpoint: `${this.url}/token`, jwks_uri: `${this.url}/jwks` });
     }
-    if (url.pathname === '/jwks') return answer({ keys: [this.#key.publicJwk] });
+    if (url.pathname === '/jwks') {
+      this.keyReads += 1;
+      return answer({ keys: [...this.published, this.leases.publicJwk] });
+    }
     if (url.pathname === '/token') return answer(await this.#issueGuardToken(request, new URLSearchParams(text)));
     const body = text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
     if (url.pathname === REGISTRATION_PATH) return answer(await this.#register(body), 201);
     await this.#authenticate(request, url);
     const what = url.pathname.slice(GUARD_API_PATH.length + 1);
+    if (what === 'lease') {
+      const lease = await this.leases.answer(this.resource, this.url, url);
+      if (lease !== null) answer({ lease });
+      return;
+    }
     this.asked.push({ what, body });
     await this.#answerGuard(what, url, body, answer, response);
   }
@@ -199,7 +222,7 @@ export class FakeIssuer {
   }
 
   async #public() {
-    return createLocalJWKSet({ keys: [this.#key.publicJwk] });
+    return createLocalJWKSet({ keys: [...new Set([...this.published, this.#key.publicJwk])] });
   }
 
   async #answerGuard(
