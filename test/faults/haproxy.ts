@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { join } from 'node:path';
+import { freePort } from '../../src/cli/free_port.ts';
 import { until } from './installation.ts';
 
 /** Tells which server answered, so that a test can show that requests went to different ones. */
@@ -10,6 +12,8 @@ const STOP_MS_MAX = 5_000;
 
 export interface LoadBalancer {
   readonly port: number;
+  /** From now on new requests go to these servers alone, by index; those under way elsewhere go on. */
+  useOnly(...servers: readonly number[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -20,7 +24,8 @@ export interface LoadBalancer {
  */
 export async function startHaproxy(directory: string, port: number, servers: readonly number[]): Promise<LoadBalancer> {
   const file = join(directory, 'haproxy.cfg');
-  await writeFile(file, configuration(port, servers));
+  const administration = await freePort();
+  await writeFile(file, configuration(port, administration, servers));
   const child = spawn('haproxy', ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -37,7 +42,23 @@ export async function startHaproxy(directory: string, port: number, servers: rea
       () => undefined,
     );
   });
-  return { port, stop: () => stop(child) };
+  const useOnly = (...used: readonly number[]) => {
+    const states = servers.map((_, index) => (used.includes(index) ? 'ready' : 'drain'));
+    return tell(
+      administration,
+      states.map((state, index) => `set server servers/node${index} state ${state}`).join(';'),
+    );
+  };
+  return { port, useOnly, stop: () => stop(child) };
+}
+
+/** Says something at the administration socket; haproxy closes it when everything was done, and is silent if it was. */
+async function tell(port: number, commands: string): Promise<void> {
+  const socket = connect(port, '127.0.0.1');
+  socket.end(`${commands}\n`);
+  let answer = '';
+  for await (const chunk of socket.setEncoding('utf8')) answer += chunk;
+  if (answer.trim() !== '') throw new Error(`haproxy said to "${commands}": ${answer}`);
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -49,10 +70,11 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-function configuration(port: number, servers: readonly number[]): string {
+function configuration(port: number, administration: number, servers: readonly number[]): string {
   return `
 global
   maxconn 1000
+  stats socket ipv4@127.0.0.1:${administration} level admin
 defaults
   mode http
   timeout connect 1s

@@ -172,10 +172,7 @@ export class TcpProxy {
 
   #end(pair: Pair): void {
     this.#pairs.delete(pair);
-    for (const socket of [pair.client, pair.target]) {
-      if (socket.connecting) socket.destroy();
-      else if (!socket.destroyed) socket.resetAndDestroy();
-    }
+    for (const socket of [pair.client, pair.target]) reset(socket);
   }
 
   #destroy(which: (pair: Pair) => boolean): number {
@@ -184,6 +181,13 @@ export class TcpProxy {
     this.#counts.cut += pairs.length;
     return pairs.length;
   }
+}
+
+/** A Unix socket knows no reset, and is closed. */
+function reset(socket: Socket): void {
+  if (socket.destroyed) return;
+  if (socket.connecting || socket.remoteAddress === undefined) socket.destroy();
+  else socket.resetAndDestroy();
 }
 
 function pass(bytes: Buffer, from: Socket, to: Socket): void {

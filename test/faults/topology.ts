@@ -41,7 +41,7 @@ export class Topology {
   readonly nodes: readonly ServerNode[];
   readonly #configs: readonly string[];
   readonly #port: number;
-  #balancer: LoadBalancer | undefined;
+  balancer!: LoadBalancer;
   operator!: ScriptedPerson;
 
   private constructor(at: {
@@ -91,7 +91,7 @@ export class Topology {
   async #start(): Promise<void> {
     await this.run('migrate', '--config', this.#configs[0]!);
     const ports = this.nodes.map((node) => node.port);
-    this.#balancer = await startHaproxy(this.root, this.#port, ports);
+    this.balancer = await startHaproxy(this.root, this.#port, ports);
     // The first alone: it makes the keys that the others find. Two cores start two processes at a time no faster.
     for (const node of this.nodes) await node.start();
     await this.untilReady();
@@ -134,9 +134,13 @@ export class Topology {
 
   /** Exports the sealed log and verifies the file offline, both by the commands an auditor uses. Resolves with the export. */
   async audit(): Promise<string> {
-    const exported = await this.run(
-      ...['audit', 'export', '--config', this.#configs[0]!, '--data-dir', this.postgres.dataDirectory],
-    );
+    await until('every event is sealed', async () => {
+      const [row] = await this.postgres.query<{ open: number }>(
+        'select count(*)::int as open from events where position is null',
+      );
+      return row?.open === 0 ? true : undefined;
+    });
+    const exported = await this.run('audit', 'export', '--config', this.#configs[0]!);
     const file = join(this.root, 'audit.jsonl');
     await writeFile(file, exported);
     await this.run('audit', 'verify', file, '--key', this.nodes[0]!.ready.verifier_key);
@@ -145,7 +149,7 @@ export class Topology {
 
   async close(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.kill()));
-    await this.#balancer?.stop();
+    await this.balancer?.stop();
     await this.redis?.close();
     await this.postgres.close();
   }

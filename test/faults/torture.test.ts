@@ -1,0 +1,84 @@
+import { randomInt } from 'node:crypto';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Inflicted } from './fault_plan.ts';
+import { Topology } from './topology.ts';
+import { Torture } from './torture.ts';
+
+// A randomized run: people, agents and guards work while servers and stores fail, and between the phases the history that
+// they recorded is checked against the four invariants. The same seed gives the same choices; what the machine makes of
+// them in time differs. `npm run torture -- <minutes> <seed>` runs it for longer.
+
+const MINUTE_MS = 60_000;
+const PHASE_MS_MAX = 4 * MINUTE_MS;
+/** Healing and checking, beyond the phase itself. */
+const REST_MS_MAX = 4 * MINUTE_MS;
+
+const seed = setting('SEED') ?? randomInt(2 ** 31);
+const minutes = setting('MINUTES');
+const phases = minutes === undefined ? 3 : Math.max(1, Math.ceil(minutes / 2));
+const operationsMin = minutes === undefined ? 10_000 : 0;
+const phaseMs = minutes === undefined ? PHASE_MS_MAX : (minutes * MINUTE_MS) / phases;
+
+/** Taken out of the environment: a server refuses a variable with its prefix that is none of its settings. */
+function setting(name: string): number | undefined {
+  const text = process.env[`COUNTERSIGN_TORTURE_${name}`];
+  delete process.env[`COUNTERSIGN_TORTURE_${name}`];
+  if (text === undefined || text === '') return undefined;
+  const value = Number(text);
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new Error(`COUNTERSIGN_TORTURE_${name} must be a number, not "${text}".`);
+}
+
+let place: Topology;
+let torture: Torture;
+beforeAll(async () => {
+  place = await Topology.open('torture');
+  torture = await Torture.prepare(place, seed);
+}, 4 * MINUTE_MS);
+afterAll(async () => {
+  await torture?.close();
+  await place?.close();
+}, MINUTE_MS);
+
+for (let phase = 1; phase <= phases; phase += 1) {
+  test(
+    `seed ${seed}, phase ${phase} of ${phases}`,
+    async () => {
+      const startedAt = performance.now();
+      const enough = operationsMin === 0 ? Number.POSITIVE_INFINITY : (operationsMin / phases) * phase;
+      const isOver = () => torture.history.operations.length >= enough || performance.now() - startedAt > phaseMs;
+      const faultsBefore = torture.inflicted.length;
+      await torture.runPhase(phase, isOver);
+      const { violations, evidence } = await torture.check();
+      const faults = torture.inflicted.slice(faultsBefore);
+      const told = tell(startedAt, faults, evidence.events.length);
+      process.stdout.write(told);
+      expect(violations, told).toEqual([]);
+      // A server that answers nothing breaks no rule.
+      expect(torture.history.answered, told).toBeGreaterThan(torture.history.operations.length / 2);
+      expect(faults.length, told).toBeGreaterThan(0);
+    },
+    phaseMs + REST_MS_MAX,
+  );
+}
+
+test(`seed ${seed}: it was work enough, and calls of every kind ran`, () => {
+  const { operations } = torture.history;
+  expect(operations.length).toBeGreaterThanOrEqual(operationsMin);
+  const done = new Set(operations.filter((one) => one.outcome === 'acknowledged').map((one) => one.kind));
+  for (const kind of ['revoke_token', 'end_task', 'decide', 'redeem', 'record_outcome', 'read_step_up'] as const) {
+    expect(done).toContain(kind);
+  }
+  expect(torture.runs().size).toBeGreaterThan(0);
+});
+
+function tell(startedAt: number, faults: readonly Inflicted[], events: number): string {
+  const { operations, answered } = torture.history;
+  const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+  const lines = faults.map(({ name, at, problem, seconds: lasted }) => {
+    return `  ${seconds(at - startedAt)}: ${name}, ${lasted.toFixed(1)} s${problem === null ? '' : `; ${problem}`}`;
+  });
+  const took = seconds(performance.now() - startedAt);
+  const sum = `Seed ${seed}: ${operations.length} operations so far, ${answered} answered; ${events} events; ${took}`;
+  return `${[sum, ...lines].join('\n')}\n`;
+}
