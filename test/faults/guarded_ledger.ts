@@ -6,6 +6,7 @@ import { type Part, startPart } from '../../examples/demo/parts.ts';
 import { acceptToolServer, type GatewayReady } from '../../examples/demo/set_up.ts';
 import type { ServiceAgent } from '../../src/agent/index.ts';
 import { freePort } from '../../src/cli/free_port.ts';
+import { endsWithUs } from './ends_with_us.ts';
 import type { Topology } from './topology.ts';
 
 const LEDGER_SERVER = fileURLToPath(new URL('../fixtures/ledger_server.ts', import.meta.url));
@@ -29,6 +30,7 @@ export class GuardedLedger {
       ...['--key-file', join(place.root, 'gateway.key.json'), '--risk', 'write=*'],
       ...['--', process.execPath, LEDGER_SERVER, file],
     ]);
+    endsWithUs(gateway.process);
     await acceptToolServer(place.operator, gateway.ready);
     return new GuardedLedger(gateway, file);
   }

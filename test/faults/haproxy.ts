@@ -4,6 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort } from '../../src/cli/free_port.ts';
+import { endsWithUs } from './ends_with_us.ts';
 import { until } from './installation.ts';
 
 /** Tells which server answered, so that a test can show that requests went to different ones. */
@@ -27,6 +28,7 @@ export async function startHaproxy(directory: string, port: number, servers: rea
   const administration = await freePort();
   await writeFile(file, configuration(port, administration, servers));
   const child = spawn('haproxy', ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] });
+  endsWithUs(child);
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-4_000);

@@ -4,6 +4,7 @@ import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '../../src/cli/free_port.ts';
+import { endsWithUs } from './ends_with_us.ts';
 import { until } from './installation.ts';
 import { TcpProxy } from './tcp_proxy.ts';
 
@@ -245,6 +246,7 @@ async function spawnSentinel(directory: string, port: number, primaryPort: numbe
 
 async function spawnRedis(args: readonly string[]): Promise<ChildProcess> {
   const child = spawn('redis-server', args, { stdio: 'ignore' });
+  endsWithUs(child);
   const missing =
     'redis-server cannot be started. Run `node scripts/fetch_test_tools.ts`, which installs it or says how.';
   await new Promise((resolve, reject) => {

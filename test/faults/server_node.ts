@@ -1,6 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { type Part, startPart } from '../../examples/demo/parts.ts';
 import type { ServerReady } from '../../examples/demo/set_up.ts';
+import { endsWithUs } from './ends_with_us.ts';
 import { killHard } from './installation.ts';
 import type { TcpProxy } from './tcp_proxy.ts';
 
@@ -41,6 +42,7 @@ export class ServerNode {
     this.#part = await startPart<ServerReady>(['serve', '--config', this.#config, '--port', String(this.port)], {
       onError: (text) => appendFileSync(this.log, text),
     });
+    endsWithUs(this.#part.process);
     return this.#part.ready;
   }
 
