@@ -90,6 +90,11 @@ export class FakeIssuer {
     return issuer;
   }
 
+  /** As if the process that serves them had died; the next request finds another one. */
+  dropConnections(): void {
+    this.#server.closeAllConnections();
+  }
+
   async close(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
