@@ -1,5 +1,7 @@
+import type { EventEmitter } from 'node:events';
 import type { Middleware } from 'koa';
 import { type ClientMetadata, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { logFailedResponse } from '../kernel/failed_response.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import type { Store } from '../store/store.ts';
 import { createAccessTokenReader } from './access_token.ts';
@@ -20,6 +22,7 @@ import { createIntrospection, introspectAccessTokens } from './introspection.ts'
 import { recordIssuedTokens } from './issued_tokens.ts';
 import { assertIssuer, issuerPath } from './issuer.ts';
 import { type ProviderKeys, publishKeys } from './keys.ts';
+import { answerLargeBody } from './large_body.ts';
 import { lifetimes } from './lifetimes.ts';
 import { answerOutage } from './outage.ts';
 import { createAssertionCheck, detectReplays, refuseForgottenProofs } from './replay.ts';
@@ -71,9 +74,13 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
     answerOutage(ctx, error);
   });
 
+  // Without a listener the engine's Koa writes stack traces past the log, for every client that goes away.
+  (provider as EventEmitter).on('error', (error: Error) => logFailedResponse(store.log, error));
+
   // In order; what happens after `next()` runs from the last to the first.
   const steps: readonly Middleware[] = [
     standAtIssuer(config.issuer),
+    answerLargeBody,
     endRevokedFamilies(store),
     throttle.countFailures,
     refuseForgottenProofs(store.ephemeral),

@@ -11,6 +11,7 @@ import { addTaskRoutes } from '../api/task_routes.ts';
 import type { Config } from '../config.ts';
 import { createConsole } from '../console/console.ts';
 import { createPages } from '../console/pages.ts';
+import { logFailedResponse } from '../kernel/failed_response.ts';
 import { newId } from '../kernel/ids.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { type Keyring, KeysOutdated } from '../keys/keyring.ts';
@@ -39,7 +40,7 @@ export interface HttpParts {
 export function createHttpApp(parts: HttpParts): Koa {
   const { config, store, book, keyring } = parts;
   const app = new Koa();
-  app.on('error', (error: Error) => store.log.error({ err: error }, 'a response failed'));
+  app.on('error', (error: Error) => logFailedResponse(store.log, error));
   const pages = createPages(store);
   const verification = tokenVerificationKeys(keyring);
   const engine = createOAuthEngine({ ...parts, verification, pages });
