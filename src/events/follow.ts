@@ -60,6 +60,8 @@ interface Seen extends Omit<LogHead, 'serverTime'> {
   readonly waiting: { readonly id: number; readonly sinceMs: number } | null;
 }
 
+type Options = { readonly kinds?: readonly EventKind[] };
+
 /**
  * Follows the sealed log for one process: woken when something was sealed, and by reading every 500 ms what no wake-up
  * announced. It reads by `position`, which only committed events have; by `id`, what commits late would be lost.
@@ -67,119 +69,145 @@ interface Seen extends Omit<LogHead, 'serverTime'> {
 export function createLogFollower(
   store: Pick<Store, 'db' | 'ephemeral'>,
   log: Logger,
-  options: { readonly kinds?: readonly EventKind[] } = {},
+  options: Options = {},
 ): LogFollower {
-  const alarm = createAlarm();
-  const eventListeners = new Set<(events: readonly FollowedEvent[]) => void>();
-  const resyncListeners = new Set<(from: number) => void>();
-  const roots = new Map<number, string>();
-  let seen: Seen | null = null;
-  let delivered = 0;
-  let isStopped = false;
-  let running: Promise<void> = Promise.resolve();
-  let queued: Promise<void> | undefined;
-  let looping: Promise<void> | undefined;
-  let subscription: Unsubscribe | undefined;
+  return new PositionFollower(store, log, options);
+}
 
-  const tell = <Value>(listeners: ReadonlySet<(value: Value) => void>, value: Value): void => {
+class PositionFollower implements LogFollower {
+  readonly #store: Pick<Store, 'db' | 'ephemeral'>;
+  readonly #log: Logger;
+  readonly #kinds: readonly EventKind[] | undefined;
+  readonly #alarm = createAlarm();
+  readonly #eventListeners = new Set<(events: readonly FollowedEvent[]) => void>();
+  readonly #resyncListeners = new Set<(from: number) => void>();
+  /** The roots of the last heads, by position. */
+  readonly #roots = new Map<number, string>();
+  #seen: Seen | null = null;
+  /** What has a smaller position was handed on. */
+  #delivered = 0;
+  #isStopped = false;
+  #running: Promise<void> = Promise.resolve();
+  #queued: Promise<void> | undefined;
+  #looping: Promise<void> | undefined;
+  #subscription: Unsubscribe | undefined;
+
+  constructor(store: Pick<Store, 'db' | 'ephemeral'>, log: Logger, { kinds }: Options) {
+    this.#store = store;
+    this.#log = log;
+    this.#kinds = kinds;
+  }
+
+  head(): LogHead {
+    if (this.#seen === null) throw new Error('The log was not read yet: start the follower first.');
+    const { epoch, position, root, databaseTime, readAtMs } = this.#seen;
+    return { epoch, position, root, serverTime: new Date(databaseTime.getTime() + performance.now() - readAtMs) };
+  }
+
+  problem(): string | null {
+    return problemOf(this.#seen);
+  }
+
+  onEvents(listener: (events: readonly FollowedEvent[]) => void): Unsubscribe {
+    this.#eventListeners.add(listener);
+    return () => this.#eventListeners.delete(listener);
+  }
+
+  onResync(listener: (from: number) => void): Unsubscribe {
+    this.#resyncListeners.add(listener);
+    return () => this.#resyncListeners.delete(listener);
+  }
+
+  // One read at a time; callers that come during one share the next.
+  catchUp(): Promise<void> {
+    this.#queued ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#queued = undefined;
+        this.#running = this.#read();
+        return this.#running;
+      });
+    return this.#queued;
+  }
+
+  async hadRoot(position: number, root: string): Promise<boolean> {
+    if (position === 0) return root === '';
+    return (this.#roots.get(position) ?? (await readRoot(this.#store.db, position))) === root;
+  }
+
+  async start(): Promise<void> {
+    await this.#subscribe();
+    await this.catchUp();
+    this.#looping = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#alarm.end();
+    await this.#looping;
+    this.#subscription?.();
+  }
+
+  async #follow(): Promise<void> {
+    let isFailing = false;
+    while (!this.#isStopped) {
+      await this.#subscribe();
+      this.#alarm.wasRung();
+      try {
+        await this.catchUp();
+        isFailing = false;
+      } catch (error) {
+        if (!isFailing) this.#log.error({ err: error }, 'the event log cannot be read; it is tried again until it can');
+        isFailing = true;
+      }
+      await this.#alarm.wait(FOLLOW_POLL_MS);
+    }
+  }
+
+  async #subscribe(): Promise<void> {
+    try {
+      this.#subscription ??= await this.#store.ephemeral.subscribe(CHANNELS.outbox, this.#alarm.ring);
+    } catch (error) {
+      this.#log.debug({ err: error }, 'new events of the log are not announced to this process; it looks for them');
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { db } = this.#store;
+    const { isSameLog, ...next } = await readHead(db, this.#seen);
+    if (!isSameLog) this.#startAnew(next);
+    while (this.#delivered < next.position) {
+      const to = Math.min(next.position, this.#delivered + FOLLOW_EVENTS_MAX);
+      const events = await readEvents(db, this.#delivered, to, this.#kinds);
+      this.#delivered = to;
+      if (events.length > 0) this.#tell(this.#eventListeners, events);
+    }
+    this.#roots.set(next.position, next.root);
+    if (this.#roots.size > HEADS_KEPT_MAX) this.#roots.delete(this.#roots.keys().next().value!);
+    this.#seen = next;
+  }
+
+  #startAnew({ epoch, position }: Seen): void {
+    if (this.#seen !== null) {
+      this.#log.warn(
+        { epoch, position, position_before: this.#seen.position },
+        'the event log is not the one that was read before (restored, or failed over): all readers start anew',
+      );
+    }
+    this.#roots.clear();
+    this.#delivered = Math.max(0, position - FOLLOW_BACK_EVENTS);
+    this.#tell(this.#resyncListeners, this.#delivered);
+  }
+
+  #tell<Value>(listeners: ReadonlySet<(value: Value) => void>, value: Value): void {
     for (const listener of listeners) {
       try {
         listener(value);
       } catch (error) {
-        log.error({ err: error }, 'a reader of the event log failed; it goes on with the events after these');
+        this.#log.error({ err: error }, 'a reader of the event log failed; it goes on with the events after these');
       }
     }
-  };
-  const readOnce = async (): Promise<void> => {
-    const { isSameLog, ...next } = await readHead(store.db, seen);
-    if (!isSameLog) {
-      if (seen !== null) {
-        log.warn(
-          { epoch: next.epoch, position: next.position, position_before: seen.position },
-          'the event log is not the one that was read before (restored, or failed over): all readers start anew',
-        );
-      }
-      roots.clear();
-      delivered = Math.max(0, next.position - FOLLOW_BACK_EVENTS);
-      tell(resyncListeners, delivered);
-    }
-    while (delivered < next.position) {
-      const to = Math.min(next.position, delivered + FOLLOW_EVENTS_MAX);
-      const events = await readEvents(store.db, delivered, to, options.kinds);
-      delivered = to;
-      if (events.length > 0) tell(eventListeners, events);
-    }
-    roots.set(next.position, next.root);
-    if (roots.size > HEADS_KEPT_MAX) roots.delete(roots.keys().next().value!);
-    seen = next;
-  };
-  // One read at a time; callers that come during one share the next.
-  const catchUp = (): Promise<void> => {
-    queued ??= running
-      .catch(() => {})
-      .then(() => {
-        queued = undefined;
-        running = readOnce();
-        return running;
-      });
-    return queued;
-  };
-  const subscribe = async (): Promise<void> => {
-    try {
-      subscription ??= await store.ephemeral.subscribe(CHANNELS.outbox, alarm.ring);
-    } catch (error) {
-      log.debug({ err: error }, 'new events of the log are not announced to this process; it looks for them instead');
-    }
-  };
-  const follow = async (): Promise<void> => {
-    let isFailing = false;
-    while (!isStopped) {
-      await subscribe();
-      alarm.wasRung();
-      try {
-        await catchUp();
-        isFailing = false;
-      } catch (error) {
-        if (!isFailing) log.error({ err: error }, 'the event log cannot be read; it is tried again until it can');
-        isFailing = true;
-      }
-      await alarm.wait(FOLLOW_POLL_MS);
-    }
-    subscription?.();
-  };
-
-  return {
-    head() {
-      if (seen === null) throw new Error('The log was not read yet: start the follower first.');
-      const { epoch, position, root, databaseTime, readAtMs } = seen;
-      return { epoch, position, root, serverTime: new Date(databaseTime.getTime() + performance.now() - readAtMs) };
-    },
-    problem: () => problemOf(seen),
-    onEvents: (listener) => listen(eventListeners, listener),
-    onResync: (listener) => listen(resyncListeners, listener),
-    catchUp,
-    async hadRoot(position, root) {
-      if (position === 0) return root === '';
-      const known = roots.get(position) ?? (await readRoot(store.db, position));
-      return known === root;
-    },
-    async start() {
-      await subscribe();
-      await catchUp();
-      looping = follow();
-    },
-    async stop() {
-      isStopped = true;
-      alarm.end();
-      await looping;
-      subscription?.();
-    },
-  };
-}
-
-function listen<Listener>(listeners: Set<Listener>, listener: Listener): Unsubscribe {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
+  }
 }
 
 function problemOf(seen: Seen | null): string | null {

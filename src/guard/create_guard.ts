@@ -17,7 +17,7 @@ import { InFlightCalls } from './in_flight.ts';
 import { issuerKeys } from './issuer_keys.ts';
 import { issuerLink } from './issuer_link.ts';
 import { learnTools } from './learn_tools.ts';
-import { leaseLoop } from './lease_loop.ts';
+import { LeaseLoop } from './lease_loop.ts';
 import {
   CHALLENGED_MAX,
   CLOSE_WAIT_MS,
@@ -149,7 +149,7 @@ async function buildParts(options: GuardOptions) {
   const lease = new HeldLease(silence, () => verdicts.clear());
   const { issuer, resource } = options;
   const waitSeconds = Math.min(LEASE_WAIT_SECONDS, silence.gatedSeconds / 2);
-  const loop = leaseLoop({ issuer, resource, point, held: lease, keys, waitSeconds, closing: closing.signal, log });
+  const loop = new LeaseLoop({ issuer, resource, point, held: lease, keys, waitSeconds, closing: closing.signal, log });
   return {
     key,
     name,
@@ -185,6 +185,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
     inFlight: new InFlightCalls(),
     challenged: new BoundedMap(CHALLENGED_MAX),
     holds: { count: 0 },
+    reading: { count: 0 },
     running: parts.running,
     closing: closing.signal,
     log,

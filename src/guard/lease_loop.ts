@@ -22,115 +22,127 @@ export interface LeaseLoopOptions {
   readonly log: Logger;
 }
 
-export interface LeaseLoop {
-  /** Begins to hold leases; resolves with the first, or when the guard closes. */
-  start(): Promise<void>;
-  /** Asks now instead of after the wait that is under way; at most once a second. Resolves when it was tried. */
-  renew(): Promise<void>;
-}
-
 /** Keeps the lease: asks, verifies, takes in, and asks again. */
-export function leaseLoop(options: LeaseLoopOptions): LeaseLoop {
-  const { held, closing, log } = options;
-  const first = Promise.withResolvers<void>();
-  let isStarted = false;
-  let isUrgent = false;
-  let interrupt = new AbortController();
-  let waiting: (() => void)[] = [];
-  let refusals = 0;
-  let failures = 0;
+export class LeaseLoop {
+  readonly #options: LeaseLoopOptions;
+  readonly #first = Promise.withResolvers<void>();
+  #isStarted = false;
+  #isUrgent = false;
+  #interrupt = new AbortController();
+  /** Told when the request that begins next has ended. */
+  #waiting: (() => void)[] = [];
+  #refusals = 0;
+  /** In a row. */
+  #failures = 0;
+  /** Asks now instead of after the wait that is under way; at most once a second. Resolves when it was tried. */
+  readonly renew = atMostEvery(UNKNOWN_KEY_MS_MIN, () => this.#askNow());
 
-  const fail = (fields: object, message: string): void => {
-    failures += 1;
-    // Once per outage; what it leads to is logged with every call that is refused.
-    if (failures === 1) log.warn(fields, message);
-    else log.debug(fields, message);
-  };
-  const refuse = (problem: LeaseRefusal): void => {
-    refusals += 1;
-    failures += 1;
-    log.warn({ reason: problem.code, refused_leases: refusals }, `a lease was refused: ${problem.message}`);
-  };
-  const take = async (
-    text: string,
-    nonce: string,
-    sentAt: Instant,
-    receivedAt: Instant,
-  ): Promise<LeaseClaims | null> => {
-    const { issuer, resource, keys } = options;
+  constructor(options: LeaseLoopOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to hold leases; resolves with the first, or when the guard closes. */
+  start(): Promise<void> {
+    if (!this.#isStarted) void this.#run();
+    this.#isStarted = true;
+    return this.#first.promise;
+  }
+
+  #askNow(): Promise<void> {
+    if (!this.#isStarted || this.#options.closing.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      this.#isUrgent = true;
+      this.#interrupt.abort();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { closing } = this.#options;
+    let retryMs = LEASE_RETRY_MS;
+    while (!closing.aborted) {
+      const told = this.#waiting;
+      this.#waiting = [];
+      const seconds = this.#nextWait();
+      this.#isUrgent = false;
+      this.#interrupt = new AbortController();
+      const startedAt = performance.now();
+      const claims = await this.#ask(seconds);
+      for (const tell of told) tell();
+      if (claims !== null) {
+        retryMs = LEASE_RETRY_MS;
+        this.#first.resolve();
+        // A server that is about to end answers at once, and is asked once more before others take over.
+        const isEarly = performance.now() - startedAt < seconds * 500 && claims.revocations.length === 0;
+        if (isEarly) await this.#pause(LEASE_PAUSE_MS);
+      } else if (!this.#interrupt.signal.aborted) {
+        await this.#pause(retryMs);
+        retryMs = Math.min(retryMs * 2, LEASE_RETRY_MS_MAX);
+      }
+    }
+    this.#first.resolve();
+    for (const tell of this.#waiting.splice(0)) tell();
+  }
+
+  /** After a failure nothing is waited for: what matters then is to hear from the server at all. */
+  #nextWait(): number {
+    const { held, waitSeconds } = this.#options;
+    const mayWait = !this.#isUrgent && this.#failures === 0 && !held.isResyncing && held.cursor !== null;
+    return mayWait ? waitSeconds : 0;
+  }
+
+  async #ask(seconds: number): Promise<LeaseClaims | null> {
+    const { point, held, closing } = this.#options;
+    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
+    const interrupt = this.#interrupt.signal;
+    const sentAt = instant();
+    try {
+      const signal = AbortSignal.any([closing, interrupt]);
+      const answer = await point.lease({ nonce, seconds, cursor: held.cursor }, signal);
+      if (answer.ok) return await this.#take(answer.value.lease, nonce, sentAt, instant());
+      this.#fail({ refusal: answer.refusal.code }, `the server gives this guard no lease: ${answer.refusal.message}`);
+    } catch (error) {
+      if (!interrupt.aborted && !closing.aborted) this.#fail({ error }, 'no lease could be had; trying again');
+    }
+    return null;
+  }
+
+  async #take(text: string, nonce: string, sentAt: Instant, receivedAt: Instant): Promise<LeaseClaims | null> {
+    const { issuer, resource, keys, held, log } = this.#options;
     const now = new Date(receivedAt.wallMs);
     const verified = await verifyLease(text, { issuer, resource, nonce, keys: keys.find, now });
     if (!verified.ok) {
       const { serverTime } = verified.refusal;
       if (serverTime !== undefined) held.noteClock(serverTime, receivedAt, receivedAt.steadyMs - sentAt.steadyMs);
-      refuse(verified.refusal);
-      return null;
+      return this.#refuse(verified.refusal);
     }
     const taken = held.take(verified.value, sentAt, receivedAt);
-    if (!taken.ok) refuse(taken.refusal);
-    return taken.ok ? verified.value : null;
-  };
-  const ask = async (seconds: number): Promise<LeaseClaims | null> => {
-    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
-    const sentAt = instant();
-    try {
-      const signal = AbortSignal.any([closing, interrupt.signal]);
-      const answer = await options.point.lease({ nonce, seconds, cursor: held.cursor }, signal);
-      if (answer.ok) return await take(answer.value.lease, nonce, sentAt, instant());
-      fail({ refusal: answer.refusal.code }, `the server gives this guard no lease: ${answer.refusal.message}`);
-    } catch (error) {
-      if (!interrupt.signal.aborted) fail({ error }, 'no lease could be had; trying again');
-    }
-    return null;
-  };
-  const run = async (): Promise<void> => {
-    let retryMs = LEASE_RETRY_MS;
-    while (!closing.aborted) {
-      const told = waiting;
-      waiting = [];
-      // After a failure nothing is waited for: what matters is to hear from the server at all.
-      const isWaiting = !isUrgent && failures === 0 && !held.isResyncing && held.cursor !== null;
-      const seconds = isWaiting ? options.waitSeconds : 0;
-      isUrgent = false;
-      interrupt = new AbortController();
-      const startedAt = performance.now();
-      const claims = await ask(seconds);
-      for (const tell of told) tell();
-      if (claims !== null) {
-        if (failures > 0) log.info({ attempts: failures }, 'a lease was had again');
-        failures = 0;
-        retryMs = LEASE_RETRY_MS;
-        first.resolve();
-        refreshKeys(options, claims);
-        // A server that is about to end answers at once, and is asked once more before others take over.
-        const isEarly = seconds > 0 && performance.now() - startedAt < seconds * 500 && claims.revocations.length === 0;
-        if (isEarly) await pause(LEASE_PAUSE_MS);
-      } else if (!interrupt.signal.aborted) {
-        await pause(retryMs);
-        retryMs = Math.min(retryMs * 2, LEASE_RETRY_MS_MAX);
-      }
-    }
-    first.resolve();
-    for (const tell of waiting.splice(0)) tell();
-  };
-  const pause = (ms: number): Promise<void> =>
-    sleep(ms, undefined, { signal: AbortSignal.any([closing, interrupt.signal]), ref: false }).catch(() => {});
+    if (!taken.ok) return this.#refuse(taken.refusal);
+    if (this.#failures > 0) log.info({ attempts: this.#failures }, 'a lease was had again');
+    this.#failures = 0;
+    refreshKeys(this.#options, verified.value);
+    return verified.value;
+  }
 
-  return {
-    start() {
-      if (!isStarted) void run();
-      isStarted = true;
-      return first.promise;
-    },
-    renew: atMostEvery(UNKNOWN_KEY_MS_MIN, () => {
-      if (!isStarted || closing.aborted) return Promise.resolve();
-      return new Promise((resolve) => {
-        waiting.push(resolve);
-        isUrgent = true;
-        interrupt.abort();
-      });
-    }),
-  };
+  #refuse(problem: LeaseRefusal): null {
+    this.#refusals += 1;
+    this.#failures += 1;
+    const fields = { reason: problem.code, refused_leases: this.#refusals };
+    this.#options.log.warn(fields, `a lease was refused: ${problem.message}`);
+    return null;
+  }
+
+  #fail(fields: object, message: string): void {
+    this.#failures += 1;
+    // Once per outage; what it leads to is logged with every call that is refused.
+    if (this.#failures === 1) this.#options.log.warn(fields, message);
+    else this.#options.log.debug(fields, message);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const signal = AbortSignal.any([this.#options.closing, this.#interrupt.signal]);
+    await sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+  }
 }
 
 /** Keys that verify from now on are read before a token needs them. */

@@ -21,5 +21,5 @@ export async function startLeases(
   });
   keyring.onChange(() => leases.keysChanged());
   await follower.start();
-  return { leases, stop: follower.stop };
+  return { leases, stop: () => follower.stop() };
 }

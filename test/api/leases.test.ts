@@ -53,7 +53,7 @@ async function node(options: { readonly isDeaf?: boolean } = {}): Promise<Leases
   };
   const leases = new Leases({ follower, signer: () => leaseKey, keys: () => kids, refreshKeys, log: store.log });
   await follower.start();
-  stops.push(follower.stop);
+  stops.push(() => follower.stop());
   // Silent after its first read, so that only what a request asks for is read.
   if (options.isDeaf) await follower.stop();
   return leases;
