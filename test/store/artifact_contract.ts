@@ -157,6 +157,21 @@ export function artifactContract(name: string, open: () => Promise<ArtifactContr
       expect(await store.find('RefreshToken', survivor)).toBeDefined();
     });
 
+    it('finds nothing of a revoked grant by its second names either, and consumes nothing that raced with it', async () => {
+      const { store } = await open();
+      const [id, uid, userCode, grantId] = [newName('id'), newName('uid'), newName('code'), newName('grant')];
+      await store.save('DeviceCode', id, { payload: {}, uid, userCode, grantId }, 60);
+      const race = times(20, async (index) => {
+        if (index === 10) await store.revokeByGrant(grantId);
+        return store.consume('DeviceCode', id);
+      });
+      const outcomes = await race;
+      expect(outcomes.filter((outcome) => outcome === 'consumed').length).toBeLessThanOrEqual(1);
+      expect(outcomes[10]).toBe('not_found');
+      expect(await store.findByUid('DeviceCode', uid)).toBeUndefined();
+      expect(await store.findByUserCode('DeviceCode', userCode)).toBeUndefined();
+    });
+
     it('refuses saves for a revoked grant, a day later too', async () => {
       const { store, advance } = await open();
       const [id, grantId] = [newName('id'), newName('grant')];
