@@ -20,10 +20,10 @@ afterAll(async () => {
 
 /** One call from its step-up to its run, half of it at each server. */
 async function throughBoth(line: string, kill?: () => Promise<void>): Promise<void> {
-  place.at(0);
+  await place.at(0);
   const waiting = await place.pending(line);
   await kill?.();
-  place.at(1);
+  await place.at(1);
   await place.decide(waiting, 'approve');
   const answer = await place.call(line);
   expect(answer, line).toMatchObject({ verdict: null, isError: false });

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { decideByScript } from '../../examples/demo/approver.ts';
@@ -21,6 +22,8 @@ import { call, killHard, type Tool } from './installation.ts';
 import { TcpProxy } from './tcp_proxy.ts';
 
 const LEDGER_SERVER = fileURLToPath(new URL('../fixtures/ledger_server.ts', import.meta.url));
+
+const NOTICE_MS = 100;
 
 /** The line of configuration that names one Redis. */
 export const singleRedis = (port: number) => `redis: { topology: single, nodes: ["127.0.0.1:${port}"] }`;
@@ -90,8 +93,10 @@ export class SharedServers {
   /** Both servers, one after the other: the first makes the keys that the second finds. */
   async start(): Promise<void> {
     this.servers.length = 0;
-    for (const port of this.#ports) {
-      this.servers.push(await startPart<ServerReady>(['serve', '--config', this.config, '--port', String(port)]));
+    for (const [index, port] of this.#ports.entries()) {
+      const onError = (text: string) => appendFileSync(join(this.root, `server${index}.log`), text);
+      const args = ['serve', '--config', this.config, '--port', String(port)];
+      this.servers.push(await startPart<ServerReady>(args, { onError }));
     }
   }
 
@@ -100,10 +105,11 @@ export class SharedServers {
     await Promise.all(this.servers.map(killHard));
   }
 
-  /** Everybody talks to this server from now on. */
-  at(index: number): void {
+  /** Everybody talks to this server from now on; those who kept a connection to the other have noticed by then. */
+  async at(index: number): Promise<void> {
     this.#balancer.forwardTo({ port: this.#ports[index]! });
     this.#balancer.cut();
+    await sleep(NOTICE_MS);
   }
 
   /** Where the servers keep what may be lost. */
