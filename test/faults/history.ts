@@ -33,6 +33,14 @@ export interface Answered<Value> {
 /** The operations of all clients, in the order in which they ended. */
 export class History {
   readonly operations: Operation[] = [];
+  /** How often each HTTP status was answered. */
+  readonly statuses = new Map<number, number>();
+
+  /** Counts the status of an answer on its way to whoever reads it. */
+  seen<Answer extends { readonly status: number }>(answer: Answer): Answer {
+    this.statuses.set(answer.status, (this.statuses.get(answer.status) ?? 0) + 1);
+    return answer;
+  }
 
   /** Does `work` and records it. An error, a connection that was cut for one, leaves the outcome of `asked` unknown. */
   async record<Value>(asked: Asked, work: () => Promise<Answered<Value>>): Promise<Answered<Value | undefined>> {

@@ -64,7 +64,8 @@ export class RecordedAgent {
   async startTask(guard: RecordedGuard): Promise<string | undefined> {
     const body = { resource: guard.resource, tools: ['read_note', 'write_note'], purpose: 'Tidy the notes' };
     const { value } = await this.#history.record({ kind: 'other', what: 'start a task' }, async () => {
-      const answer = await postJson(`${this.#issuer}${TASKS_PATH}`, body, await this.#authorized());
+      const url = `${this.#issuer}${TASKS_PATH}`;
+      const answer = this.#history.seen(await postJson(url, body, await this.#authorized()));
       this.#noteToken(answer);
       const task = answer.body.task_id as string | undefined;
       if (task === undefined) return answered({ kind: 'other', what: 'start a task' }, outcomeOf(answer), undefined);
@@ -77,7 +78,8 @@ export class RecordedAgent {
     const asked: Asked = { kind: 'end_task', task };
     const { outcome } = await this.#history.record(asked, async () => {
       const address = `${this.#issuer}${TASKS_PATH}/${task}`;
-      const answer = await answerOf(await fetch(address, { method: 'DELETE', headers: await this.#authorized() }));
+      const sent = await fetch(address, { method: 'DELETE', headers: await this.#authorized() });
+      const answer = this.#history.seen(await answerOf(sent));
       this.#noteToken(answer);
       return answered(asked, outcomeOf(answer), undefined);
     });
@@ -109,7 +111,7 @@ export class RecordedAgent {
   async #post(path: string, fields: Record<string, string>): Promise<Answer> {
     const proof = await clientAssertion(this.#key, { clientId: this.#clientId, issuer: this.#issuer }, new Date());
     const body = new URLSearchParams({ ...fields, ...proof });
-    return answerOf(await fetch(`${this.#issuer}${path}`, { method: 'POST', body }));
+    return this.#history.seen(await answerOf(await fetch(`${this.#issuer}${path}`, { method: 'POST', body })));
   }
 
   async #authorized(): Promise<Record<string, string>> {
@@ -163,7 +165,8 @@ export class RecordedGuard {
     const { outcome } = await this.#history.record(asked, async () => {
       const proof = await clientAssertion(this.#guard.key, this.#guard, new Date());
       const body = new URLSearchParams({ token: token.text, ...proof });
-      const answer = await answerOf(await fetch(`${this.#guard.issuer}/introspect`, { method: 'POST', body }));
+      const sent = await fetch(`${this.#guard.issuer}/introspect`, { method: 'POST', body });
+      const answer = this.#history.seen(await answerOf(sent));
       if (answer.status !== 200) return answered({ kind: 'other', what: 'introspect' }, outcomeOf(answer), undefined);
       return answered(asked, answer.body.active === true ? 'acknowledged' : 'refused', undefined);
     });
@@ -258,7 +261,7 @@ export class RecordedGuard {
     const token = this.#token;
     const method = body === undefined ? 'GET' : 'POST';
     const proof = await this.#guard.proof(proven, { method, accessToken: token });
-    const answer = await this.#guard.send(path, { method, body, token, proof });
+    const answer = this.#history.seen(await this.#guard.send(path, { method, body, token, proof }));
     if (answer.status === 401) this.#token = undefined;
     return answer;
   }
@@ -278,13 +281,14 @@ export async function decideOn(
   verdict: Verdict,
 ): Promise<Outcome> {
   const { value: page } = await history.record({ kind: 'other', what: 'read the page' }, async () => {
-    const found = await person.open(`/step-ups/${stepUp}`);
+    const found = history.seen(await person.open(`/step-ups/${stepUp}`));
     return answered({ kind: 'other', what: 'read the page' }, outcomeOf(found), found);
   });
   if (page === undefined || !page.html.includes(`name="decision" value="${verdict}"`)) return 'unknown';
   const asked: Asked = { kind: 'decide', stepUp, verdict };
   const { outcome } = await history.record(asked, async () => {
-    const answer = await person.submit(page, { action: /\/decision$/, having: { decision: verdict } });
+    const form = { action: /\/decision$/, having: { decision: verdict } };
+    const answer = history.seen(await person.submit(page, form));
     // Back on the page of the step-up; a page that asks to sign in again decided nothing.
     const isBack = new URL(answer.url).pathname.startsWith(`/step-ups/${stepUp}`);
     return answered(asked, isBack ? outcomeOf(answer) : 'unknown', undefined);

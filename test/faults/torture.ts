@@ -12,7 +12,7 @@ import type { Topology } from './topology.ts';
 const CASTS = 12;
 const GUARDS = 2;
 const LEDGER_CALLERS = 2;
-const PAUSE_OF_SERVERS_MS = [1_500, 4_500] as const;
+const PAUSE_OF_SERVERS_MS = [3_000, 7_000] as const;
 const PAUSE_OF_STORES_MS = [2_000, 6_000] as const;
 
 /** A randomized run: many clients work, servers and stores fail, and what came of it is checked. */
