@@ -24,50 +24,43 @@ export function createSubscriber(options: {
   const channels = createChannels();
   let redis: Redis | undefined;
   let isClosed = false;
+  let state: 'new' | 'in force' | 'broken' = 'new';
   let inForce = Promise.withResolvers<void>();
-  let isInForce = false;
-  let hasGap = false;
   let failures = 0;
-  let timer: NodeJS.Timeout | undefined;
 
   const listen = async (): Promise<void> => {
+    if (isClosed) return;
     const own = options.open();
     redis = own;
     own.on('error', (error) => options.log.debug({ reason: messageOf(error) }, 'no subscription to wake-ups'));
-    own.on('message', (_channel: string, text: string) => deliver(text));
+    own.on('message', (_channel: string, text: string) => deliver(channels, text));
     own.once('end', () => again(own));
     try {
       await own.connect();
       await own.subscribe(options.channel);
-      if (own.status !== 'ready' || redis !== own) return;
-      failures = 0;
-      isInForce = true;
-      inForce.resolve();
-      if (hasGap) channels.publishToAll();
-      hasGap = false;
     } catch {
       own.disconnect();
-      again(own);
+      return again(own);
     }
+    if (own.status !== 'ready' || redis !== own) return;
+    if (state === 'broken') channels.publishToAll();
+    state = 'in force';
+    failures = 0;
+    inForce.resolve();
   };
   const again = (own: Redis): void => {
     if (redis !== own || isClosed) return;
     redis = undefined;
-    if (isInForce) {
+    if (state === 'in force') {
+      state = 'broken';
       inForce = Promise.withResolvers<void>();
-      hasGap = true;
     }
-    isInForce = false;
     failures += 1;
-    timer = setTimeout(listen, reconnectDelay(failures));
-  };
-  const deliver = (text: string): void => {
-    const message = parseWakeUp(text);
-    if (message !== undefined) channels.publish(message.channel, message.payload);
+    setTimeout(listen, reconnectDelay(failures)).unref();
   };
   // A dead connection is noticed by the answer it does not give: the driver then ends it.
   const heartbeat = setInterval(() => {
-    if (isInForce) redis?.ping().catch(() => redis?.disconnect());
+    if (state === 'in force') redis?.ping().catch(() => redis?.disconnect());
   }, HEARTBEAT_INTERVAL_MS);
   heartbeat.unref();
   void listen();
@@ -77,20 +70,24 @@ export function createSubscriber(options: {
       if (isClosed) throw new RedisOutage('closed', 'The connection to Redis was closed.');
       // Registered first: should the connection be replaced while we wait, the listener is called for that.
       const unsubscribe = channels.subscribe(channel, listener);
-      if (!isInForce) await atMost(OPERATION_MS_MAX, () => inForce.promise);
-      if (isInForce) return unsubscribe;
+      if (state !== 'in force') await atMost(OPERATION_MS_MAX, () => inForce.promise);
+      if (state === 'in force') return unsubscribe;
       unsubscribe();
       throw new RedisOutage('unreachable', 'There is no subscription to the wake-ups over Redis.');
     },
     close() {
       isClosed = true;
-      isInForce = false;
+      state = 'broken';
       clearInterval(heartbeat);
-      clearTimeout(timer);
       redis?.disconnect();
       channels.clear();
     },
   };
+}
+
+function deliver(channels: ReturnType<typeof createChannels>, text: string): void {
+  const message = parseWakeUp(text);
+  if (message !== undefined) channels.publish(message.channel, message.payload);
 }
 
 function parseWakeUp(text: string): { readonly channel: string; readonly payload: string } | undefined {
