@@ -1,6 +1,5 @@
 import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createGateway, type Gateway } from '../gateway/index.ts';
 import type { UpstreamConfig } from '../gateway/upstream_config.ts';
 import {
@@ -14,6 +13,7 @@ import {
 import { createLogger } from '../kernel/log.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { type Listening, listen } from '../server/listen.ts';
+import { webHandler } from '../server/web_handler.ts';
 import { RISK_CLASSES, type RiskClass } from '../wire/manifest.ts';
 import { CommandError } from './command_error.ts';
 import { freePort } from './free_port.ts';
@@ -102,8 +102,8 @@ async function serve(options: GatewayCommand, key: GuardKey, parts: Parts, log: 
   });
   parts.guard = guard;
   inner.onManifest(() => guard.toolsChanged());
-  const handler = toNodeHandler(guard.protect(inner.fetch));
-  parts.listening = await listen((req, res) => void handler(req as Parameters<typeof handler>[0], res), {
+  const { fetch } = guard.protect(inner.fetch);
+  parts.listening = await listen(webHandler(fetch), {
     host: options.host,
     port,
     setting: '--port',

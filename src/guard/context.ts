@@ -29,6 +29,8 @@ export interface GuardContext {
   /** Step-ups, by principal, that a scope challenge was already sent for. */
   readonly challenged: BoundedMap<true>;
   readonly holds: { count: number };
+  /** Messages that are being received. */
+  readonly reading: { count: number };
   /** Calls that are decided or run, and outcomes that are being reported: closing waits for them. */
   readonly running: Set<Promise<unknown>>;
   readonly closing: AbortSignal;

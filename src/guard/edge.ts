@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { classifyInboundRequest, isJsonContentType } from '@modelcontextprotocol/server';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
 import { JSON_BYTES_MAX } from '../kernel/limits.ts';
@@ -109,29 +110,25 @@ async function readBody(request: Request): Promise<Uint8Array | null | 'late'> {
     );
   }
   if (request.body === null) return new Uint8Array();
+  // Never cancelled: that would end the connection before the answer is out. Whoever serves it cuts off the rest.
   const reader = request.body.getReader();
-  let isLate = false;
+  const late = new AbortController();
   // Not every server that this guard is built into has a time limit of its own.
-  const timer = setTimeout(() => {
-    isLate = true;
-    void reader.cancel().catch(() => {});
-  }, BODY_MS_MAX);
+  const isLate = sleep(BODY_MS_MAX, 'late' as const, { signal: late.signal });
+  isLate.catch(() => {});
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
   try {
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
     for (;;) {
-      const { done, value } = await reader.read();
-      if (isLate) return 'late';
-      if (done) return Buffer.concat(chunks);
-      bytes += value.byteLength;
-      if (bytes > JSON_BYTES_MAX) {
-        void reader.cancel().catch(() => {});
-        return null;
-      }
-      chunks.push(value);
+      const read = await Promise.race([reader.read(), isLate]);
+      if (read === 'late') return 'late';
+      if (read.done) return Buffer.concat(chunks);
+      bytes += read.value.byteLength;
+      if (bytes > JSON_BYTES_MAX) return null;
+      chunks.push(read.value);
     }
   } finally {
-    clearTimeout(timer);
+    late.abort();
   }
 }
 

@@ -14,7 +14,7 @@ import { type InboundMessage, readMessage } from './edge.ts';
 import { answerCall } from './guarded_call.ts';
 import { instant } from './held_lease.ts';
 import { IssuerOutage } from './issuer_outage.ts';
-import { CALLS_IN_FLIGHT_MAX } from './limits.ts';
+import { BODIES_MAX, CALLS_IN_FLIGHT_MAX } from './limits.ts';
 import { answerListen } from './listen.ts';
 import { type Treatment, treatmentOf } from './methods.ts';
 import { refusalMessageOf } from './refusal_message.ts';
@@ -46,7 +46,13 @@ export async function handle(handling: Handling, request: Request): Promise<Resp
   if (context.inFlight.count >= CALLS_IN_FLIGHT_MAX) {
     return unavailable(refusal('unavailable', `This tool server works on ${CALLS_IN_FLIGHT_MAX} calls already.`));
   }
-  const inbound = await readMessage(request);
+  if (context.reading.count >= BODIES_MAX) {
+    return unavailable(refusal('unavailable', `This tool server reads ${BODIES_MAX} messages already.`));
+  }
+  context.reading.count += 1;
+  const inbound = await readMessage(request).finally(() => {
+    context.reading.count -= 1;
+  });
   if (!inbound.ok) return edgeAnswer(inbound.refusal);
   const treatment = treatmentOf(inbound.value.method);
   if (treatment === undefined) return methodRefused(inbound.value);

@@ -8,6 +8,8 @@ export const HOLD_PROGRESS_MS = 5_000;
 export const HOLDS_MAX = 200;
 /** Calls and open streams; a process that took more would answer none in time. */
 export const CALLS_IN_FLIGHT_MAX = 1_000;
+/** Messages that arrive at a time; each may be a mebibyte. */
+export const BODIES_MAX = 200;
 /** From the first byte of a body to its last. */
 export const BODY_MS_MAX = 10_000;
 /** What a reader may leave unread of a stream that we write, before he counts as gone. */

@@ -30,5 +30,7 @@ export const STEP_UP_REFRESH_SECONDS = 3;
 export const SCOPE_ECHO_SECONDS = 60;
 
 export const FORM_BYTES_MAX = 64 * 1024;
+/** Of oidc-provider (lib/shared/selective_body.js). */
+export const ENGINE_BODY_BYTES_MAX = 56 * 1024;
 export const CONSENT_PURPOSE_CHARACTERS_MAX = 500;
 export const CONSENT_TOOLS_MAX = 500;

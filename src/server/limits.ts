@@ -8,6 +8,8 @@ export const HEADERS_MAX = 100;
 export const URL_CHARACTERS_MAX = 16_384;
 export const REQUESTS_PER_CONNECTION_MAX = 10_000;
 export const CONNECTIONS_MAX = 2_000;
+/** Connections that the system keeps until they are accepted; it may allow fewer (net.core.somaxconn). */
+export const BACKLOG = 1_024;
 /** An answer of which nothing was taken for this long has no reader. */
 export const WRITE_STALL_MS = 10_000;
 /** What is still sent after the answer is thrown away for this long; then the connection is cut. */

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, silentLogger } from '../kernel/logger.ts';
 import { boundConnections, type Connections } from './connections.ts';
 import {
+  BACKLOG,
   CONNECTIONS_CHECK_MS,
   CONNECTIONS_MAX,
   DRAIN_MS_MAX,
@@ -64,7 +65,7 @@ export async function listen(handler: Handler, options: ListenOptions): Promise<
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, options)));
-    server.listen(options.port, options.host, resolve);
+    server.listen({ port: options.port, host: options.host, backlog: BACKLOG }, resolve);
   });
   const { port } = server.address() as AddressInfo;
   let isAccepting = true;
