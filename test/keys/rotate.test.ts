@@ -55,6 +55,8 @@ describe('a rotation', () => {
   });
 
   test('of many at once one makes the next key, and all name it', async () => {
+    // Connections first, or the first transaction is over before the second begins.
+    await Promise.all(Array.from({ length: 20 }, () => database.pool.query('select pg_sleep(0.2)')));
     const rotations = await Promise.all(
       Array.from({ length: 20 }, () => rotateKey(createTestStore(database), 'token', PUBLISH_SECONDS)),
     );
