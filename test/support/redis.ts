@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { freePort } from '../../src/cli/free_port.ts';
 import type { RedisSettings } from '../../src/store/redis/settings.ts';
+import { endsWithUs } from '../faults/ends_with_us.ts';
 import { makeScratchDirectory } from './scratch.ts';
 
 const START_ATTEMPTS = 3;
@@ -44,8 +45,7 @@ export class TestRedis {
   async start(): Promise<void> {
     const child = spawn('redis-server', this.#args, { stdio: 'ignore' });
     this.#child = child;
-    // A run that is interrupted skips `afterAll`.
-    process.once('exit', () => child.kill('SIGKILL'));
+    endsWithUs(child);
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`redis-server ended at once with status ${child.exitCode}.`);
       return (await this.ask('ping').catch(() => undefined)) === 'PONG';
