@@ -129,11 +129,6 @@ export class RecordedAgent {
   }
 }
 
-export interface Attempt {
-  readonly id: string;
-  readonly stepUp: string;
-}
-
 /** A guard over plain HTTP, that "runs" a call by being told that it may. */
 export class RecordedGuard {
   readonly #guard: RawGuard;
