@@ -4,6 +4,8 @@ import type { ScriptedPerson } from '../../examples/demo/scripted_person.ts';
 import { generateAgentKey } from '../../src/agent/index.ts';
 import { createDpopProof, type DpopKey, generateDpopKey } from '../../src/wire/dpop_rfc9449.ts';
 
+/** No request of a client lasts longer than this, whatever fails behind the server. */
+const ANSWER_MS_MAX = 30_000;
 const REDIRECT_URI = 'http://127.0.0.1:5555/callback';
 
 export interface TokenAnswer {
@@ -48,7 +50,10 @@ export class OAuthTrips {
 
   async post(path: string, fields: Record<string, string>, headers: Record<string, string> = {}): Promise<TokenAnswer> {
     const body = new URLSearchParams(fields);
-    const response = await fetch(`${this.#issuer}${path}`, { method: 'POST', body, headers });
+    const response = await fetch(`${this.#issuer}${path}`, {
+      ...{ method: 'POST', body, headers },
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    });
     const text = await response.text();
     return { ...(text === '' ? {} : JSON.parse(text)), status: response.status };
   }
