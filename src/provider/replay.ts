@@ -72,7 +72,7 @@ function refusedAssertion(description: string): errors.InvalidClientAuth {
 
 /**
  * Refuses the proof of a request before the engine uses up a code for it: one from before the memory, and one from the
- * future, which could come again after the memory was lost. Both are asked again when the proof is marked.
+ * future, which could come again after the memory was lost. The memory is asked again when the proof is marked.
  */
 export function refuseForgottenProofs(ephemeral: EphemeralStore): Middleware {
   return async (ctx, next) => {
