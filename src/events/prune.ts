@@ -37,7 +37,7 @@ async function findBoundary(store: Store, days: number, exported: number): Promi
     .selectFrom('checkpoints')
     .select('size')
     .where('size', '<=', exported)
-    .where('at', '<', sql<Date>`clock_timestamp() - make_interval(days => ${days})`)
+    .where('at', '<', sql<Date>`now() - make_interval(days => ${days})`)
     .orderBy('size', 'desc')
     .limit(1)
     .executeTakeFirst();
@@ -61,7 +61,7 @@ export async function thinCheckpoints(store: Store): Promise<number> {
     delete from checkpoints where size in (
       select size from (
         select size, at, lead(at) over (order by size) as next_at from checkpoints
-        where at < clock_timestamp() - make_interval(days => ${CHECKPOINTS_KEPT_WHOLE_DAYS})
+        where at < now() - make_interval(days => ${CHECKPOINTS_KEPT_WHOLE_DAYS})
       ) as old
       where date_trunc('hour', at) = date_trunc('hour', next_at)
         and size <> ${await readLogStart(store.db)} and size <> ${await readExported(store.db)}

@@ -68,8 +68,8 @@ async function alone(store: Store, work: (store: Store) => Promise<void>): Promi
 
 async function pruneExpired(store: Store, artifacts: { prune(): Promise<number> }): Promise<void> {
   while ((await artifacts.prune()) > 0) await sql`select 1`.execute(store.db);
-  await deleteWhere(store, 'ephemeral_entries', 'expires_at < clock_timestamp()');
-  await deleteWhere(store, 'revoked_tokens', 'expires_at < clock_timestamp()');
+  await deleteWhere(store, 'ephemeral_entries', 'expires_at < now()');
+  await deleteWhere(store, 'revoked_tokens', 'expires_at < now()');
 }
 
 async function pruneOld(store: Store, retention: Config['retention']): Promise<void> {
@@ -82,7 +82,7 @@ async function pruneOld(store: Store, retention: Config['retention']): Promise<v
 }
 
 function daysAgo(days: number): string {
-  return `clock_timestamp() - interval '${days} days'`;
+  return `now() - interval '${days} days'`;
 }
 
 /** In batches, so that no statement runs long or holds many locks. */

@@ -167,7 +167,7 @@ async function revoke(store: Pick<Store, 'db'>, grantIdHash: string): Promise<vo
 async function prune(store: Pick<Store, 'db'>): Promise<number> {
   const expired = await sql`
     delete from artifacts where ctid in (
-      select ctid from artifacts where expires_at <= clock_timestamp() limit ${PRUNE_ROWS_MAX} for update skip locked
+      select ctid from artifacts where expires_at <= now() limit ${PRUNE_ROWS_MAX} for update skip locked
     )`.execute(store.db);
   const revoked = await sql`
     delete from revoked_artifact_grants where grant_id_hash in (
