@@ -1,15 +1,23 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Part, startPart } from '../../examples/demo/parts.ts';
 import type { ServerReady } from '../../examples/demo/set_up.ts';
 import { freePort } from '../../src/cli/free_port.ts';
+import { createVault } from '../../src/kernel/vault.ts';
+import { REWRAP_ROWS_MAX } from '../../src/keys/limits.ts';
 import type { ListedKey } from '../../src/keys/list.ts';
+import { createPostgresArtifactStore } from '../../src/store/postgres/artifacts.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { makeScratchDirectory } from '../support/scratch.ts';
 import { writeServeConfig } from '../support/serve_config.ts';
 import { isPlainFailure, runCommand } from './run_command.ts';
+
+const COMMAND = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
@@ -94,13 +102,50 @@ describe('on a running installation', () => {
     });
     expect(wrong.output).toContain('open with neither root key');
     expect(wrong.code).toBe(1);
+    await killRewrapInTheMiddle(environment);
     const ended = await runCommand(['keys', 'rewrap', '--config', config], { environment });
     expect(ended.output).toMatch(/^keys\.private_sealed: \d+ sealed anew\.$/m);
     expect(ended.output).toContain('root_key_previous_file can go');
+    expect(ended.output).not.toContain('artifacts.payload_sealed: 0 sealed anew');
     const again = await runCommand(['keys', 'rewrap', '--config', config], { environment });
     expect(again.output).toContain('keys.private_sealed: 0 sealed anew.');
   });
 });
+
+/** More artifacts than one batch holds; the second batch waits for a lock, and there the process is killed. */
+async function killRewrapInTheMiddle(environment: Readonly<Record<string, string>>): Promise<void> {
+  const vault = createVault(Buffer.from(await readFile(join(folder, 'root.key'), 'utf8'), 'base64'));
+  const artifacts = createPostgresArtifactStore({ db: database.db, vault });
+  const count = REWRAP_ROWS_MAX + 50;
+  const save = (_: unknown, at: number) =>
+    artifacts.save('RefreshToken', `token-${at}`, { payload: {} } as never, 3600);
+  await Promise.all(Array.from({ length: count }, save));
+  const left = async () => {
+    const { rows } = await database.pool.query<{ left: number }>(
+      `select count(*)::integer as left from artifacts where kind = 'RefreshToken' and substring(payload_sealed from 1 for 5) = $1`,
+      [vault.sealedPrefix],
+    );
+    return rows[0]!.left;
+  };
+  expect(await left()).toBe(count);
+  const client = await database.pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select 1 from artifacts order by kind desc, id_hash desc limit 1 for update');
+    const child = spawn(process.execPath, [COMMAND, 'keys', 'rewrap', '--config', config], {
+      stdio: 'ignore',
+      env: { ...process.env, ...environment },
+    });
+    const exited = once(child, 'exit');
+    await expect.poll(left, { timeout: 60_000, interval: 50 }).toBeLessThan(count);
+    child.kill('SIGKILL');
+    expect(await exited).toEqual([null, 'SIGKILL']);
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+  expect(await left()).toBeGreaterThan(0);
+}
 
 test('in the data directory: refused with words while its server runs, and done once it is stopped', async () => {
   const port = String(await freePort());
