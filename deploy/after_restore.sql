@@ -7,9 +7,8 @@
 -- Guards remember how far they had read. A new epoch makes them read everything anew.
 update settings set value = to_jsonb(gen_random_uuid()::text) where name = 'log_epoch';
 
--- A task that has ended meanwhile would run again, with its tokens.
+-- A task that has ended meanwhile would run again, with its tokens and its delegations.
 update tasks set state = 'cancelled', ended_at = clock_timestamp() where state = 'active';
-update delegations set revoked_at = clock_timestamp() where revoked_at is null;
 
 -- A grant that was used meanwhile would look unused, and a request that was denied would look open.
 update grants set revoked_at = clock_timestamp() where revoked_at is null and uses < max_uses;

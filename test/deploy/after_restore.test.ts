@@ -71,6 +71,5 @@ test('after_restore.sql ends whatever could be misused, and says who can act', a
 
   // Not only the task: a new one of the same agent finds no use of what was approved before.
   await store.db.updateTable('tasks').set({ state: 'active', ended_at: null }).execute();
-  await store.db.updateTable('delegations').set({ revoked_at: null }).execute();
   expect(await scene.redeem('write_file', APPROVED)).toMatchObject({ ok: false, refusal: { code: 'grant_missing' } });
 });
