@@ -31,7 +31,7 @@ async function throughBoth(line: string, kill?: () => Promise<void>): Promise<vo
 }
 
 test('F3: calls go on while Redis dies, after that, and when it is back', async () => {
-  expect(await place.place()).toBe('redis');
+  await place.untilAt('redis');
   await throughBoth('before');
   // The very next requests of both servers find it dead.
   await throughBoth('while it dies', () => redis.kill());

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { TestRedis } from '../support/redis.ts';
-import { until } from './installation.ts';
 import { OAuthTrips } from './oauth_trips.ts';
 import { SharedServers, singleRedis } from './shared_servers.ts';
 
@@ -49,11 +48,7 @@ test('F7: while Redis hangs, every answer is bounded and good, and the pool has 
   expect(place.runs('hang')).toBe(1);
 
   redis.resume();
-  await until(
-    'the memory is in Redis again',
-    async () => ((await place.place()) === 'redis' ? true : undefined),
-    40_000,
-  );
+  await place.untilAt('redis');
   const after = await place.pending('after');
   await place.decide(after, 'approve');
   expect(await place.call('after')).toMatchObject({ verdict: null, isError: false });
@@ -69,11 +64,7 @@ test('F7: what Redis did not do in time is not done later, when it goes on', asy
   expect(answers.filter(({ status }) => status === 200).length).toBeLessThanOrEqual(1);
   redis.resume();
   const accepted = answers.filter(({ status }) => status === 200).length;
-  await until(
-    'the memory is in Redis again',
-    async () => ((await place.place()) === 'redis' ? true : undefined),
-    60_000,
-  );
+  await place.untilAt('redis');
   const late = await trips.post('/token', await trips.assertion(), { dpop: used });
   expect(accepted + (late.status === 200 ? 1 : 0)).toBeLessThanOrEqual(1);
   expect(late.status).toBe(400);
