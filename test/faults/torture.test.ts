@@ -1,5 +1,10 @@
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Evidence } from './check_history.ts';
 import type { Inflicted } from './fault_plan.ts';
 import { Topology } from './topology.ts';
 import { Torture } from './torture.ts';
@@ -52,13 +57,15 @@ for (let phase = 1; phase <= phases; phase += 1) {
       await torture.runPhase(phase, isOver);
       const { violations, evidence } = await torture.check();
       const faults = torture.inflicted.slice(faultsBefore);
-      const told = tell(startedAt, faults, evidence.events.length);
+      const bugs = torture.history.statuses.get(500) ?? 0;
+      const kept = violations.length + bugs === 0 ? '' : `What was seen is kept in ${await keep(evidence)}\n`;
+      const told = tell(startedAt, faults, evidence.events.length) + kept;
       process.stdout.write(told);
       expect(violations, told).toEqual([]);
+      // An outage is told as one; 500 is a bug.
+      expect(bugs, told).toBe(0);
       // A server that answers nothing breaks no rule.
       expect(torture.history.answered, told).toBeGreaterThan(torture.history.operations.length / 2);
-      // An outage is told as one; 500 is a bug.
-      expect(torture.history.statuses.get(500) ?? 0, told).toBe(0);
       expect(faults.length, told).toBeGreaterThan(0);
     },
     phaseMs + REST_MS_MAX,
@@ -74,6 +81,18 @@ test(`seed ${seed}: it was work enough, and calls of every kind ran`, () => {
   }
   expect(torture.runs().size).toBeGreaterThan(0);
 });
+
+/** The history, the log and what the servers wrote, for whoever has to find out why. */
+async function keep({ history, events }: Evidence): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), `countersign-torture-${seed}-`));
+  await writeFile(join(directory, 'history.json'), JSON.stringify(history));
+  await writeFile(join(directory, 'events.json'), JSON.stringify(events));
+  await writeFile(join(directory, 'faults.json'), JSON.stringify(torture.inflicted));
+  for (const { log, index } of place.nodes) {
+    if (existsSync(log)) await copyFile(log, join(directory, `server${index}.log`));
+  }
+  return directory;
+}
 
 function tell(startedAt: number, faults: readonly Inflicted[], events: number): string {
   const { operations, answered, statuses } = torture.history;
