@@ -10,6 +10,7 @@ import { waitForStepUp } from '../approvals/wait.ts';
 import { withdrawStepUp } from '../approvals/withdraw.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { whileParked } from '../kernel/parking.ts';
+import { Places } from '../kernel/places.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
 import { authorizeCall } from '../tasks/authorize_call.ts';
@@ -33,8 +34,7 @@ import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
-import { WAITS_PER_TOOL_SERVER_MAX } from './limits.ts';
-import { Places } from './places.ts';
+import { EVALUATIONS_PER_TOOL_SERVER_MAX, MANIFESTS_PER_MINUTE, WAITS_PER_TOOL_SERVER_MAX } from './limits.ts';
 
 export interface GuardApi {
   readonly store: Store;
@@ -47,10 +47,11 @@ export interface GuardApi {
 /** Every route acts for the guard's own tool server only, found by the client its token was issued to (design §3). */
 export function addGuardRoutes(router: Router, api: GuardApi): void {
   const waits = new Places(WAITS_PER_TOOL_SERVER_MAX);
+  const evaluations = new Places(EVALUATIONS_PER_TOOL_SERVER_MAX);
   const guarded = guardedBy(api);
   router.post(
     GUARD_API.evaluate,
-    guarded((ctx, server) => evaluate(ctx, server, api)),
+    guarded((ctx, server) => inPlace(evaluations, server, () => evaluate(ctx, server, api))),
   );
   router.post(
     GUARD_API.challenges,
@@ -80,6 +81,18 @@ export function addGuardRoutes(router: Router, api: GuardApi): void {
     GUARD_API.manifest,
     guarded((ctx, server) => manifest(ctx, server, api)),
   );
+}
+
+/** One guard that asks without end leaves room for the others. */
+async function inPlace(
+  places: Places,
+  server: ToolServer,
+  work: () => Promise<Refusal | undefined>,
+): Promise<Refusal | undefined> {
+  if (!places.take(server.id)) {
+    return refusal('rate_limited', 'This guard asks for more at a time than it may.', { retry_after_seconds: 1 });
+  }
+  return work().finally(() => places.leave(server.id));
 }
 
 /** Makes a route of guards out of what answers an authenticated one. */
@@ -256,6 +269,11 @@ async function listVisible(ctx: Context, server: ToolServer, api: GuardApi): Pro
 }
 
 async function manifest(ctx: Context, server: ToolServer, { store }: GuardApi): Promise<Refusal | undefined> {
+  const count = await store.ephemeral.increment(`manifests:${server.id}`, 60_000);
+  if (count > MANIFESTS_PER_MINUTE) {
+    const words = `More than ${MANIFESTS_PER_MINUTE} lists of tools within a minute.`;
+    return refusal('rate_limited', words, { retry_after_seconds: 60 });
+  }
   const request = await readJson(ctx, manifestRequestSchema);
   if (!request.ok) return request.refusal;
   const reported = await reportManifest(store, server, request.value.tools as JsonObject[]);

@@ -3,6 +3,7 @@ import type { Context } from 'koa';
 import { z } from 'zod';
 import type { ToolServer } from '../agents/tool_servers.ts';
 import { whileParked } from '../kernel/parking.ts';
+import { Places } from '../kernel/places.ts';
 import { GUARD_API } from '../wire/guard_api.ts';
 import { IDENTIFIER_CHARACTERS_MAX, LEASE_WAIT_SECONDS_MAX } from '../wire/limits.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
@@ -10,7 +11,6 @@ import { type GuardApi, guardedBy } from './guard_routes.ts';
 import { answer } from './http.ts';
 import type { LeaseCursor, Leases } from './leases.ts';
 import { LEASES_PER_TOOL_SERVER_MAX } from './limits.ts';
-import { Places } from './places.ts';
 
 const text = z.string().max(IDENTIFIER_CHARACTERS_MAX);
 const querySchema = z.object({

@@ -17,6 +17,8 @@ export const JSON_BODY_BYTES_MAX = 64 * 1024;
 /** The live page: one wait, and how often it looks when no wake-up arrives. */
 export const LIVE_WAIT_MS = 25_000;
 export const LIVE_POLL_MS = 2_000;
+/** Each holds a connection and asks PostgreSQL now and then. */
+export const LIVE_WAITS_PER_PERSON_MAX = 32;
 
 export const INBOX_ENTRIES_MAX = 100;
 export const AUDIT_ENTRIES_MAX = 200;

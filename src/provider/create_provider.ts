@@ -8,6 +8,7 @@ import { createAccessTokenReader } from './access_token.ts';
 import { createFindAccount } from './accounts.ts';
 import { type Artifacts, createAdapterFactory } from './adapter.ts';
 import { normalizeAuthorizationRequest } from './authorization_request.ts';
+import { limitAuthorizations } from './authorize_limit.ts';
 import { type ClientDocumentRules, createClientDocuments, createEngineFetch } from './cimd.ts';
 import { CLIENT_DEFAULTS, EXTRA_CLIENT_METADATA } from './client_metadata.ts';
 import { createClientSource } from './clients.ts';
@@ -81,6 +82,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
   const steps: readonly Middleware[] = [
     standAtIssuer(config.issuer),
     answerLargeBody,
+    limitAuthorizations(store.ephemeral),
     endRevokedFamilies(store),
     throttle.countFailures,
     refuseForgottenProofs(store.ephemeral),

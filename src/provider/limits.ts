@@ -18,6 +18,8 @@ export const CLIENT_ASSERTION_CHARACTERS_MAX = 8 * 1024;
 /** Failed token requests per client and address before the pair has to wait. */
 export const TOKEN_FAILURES_MAX = 60;
 export const TOKEN_FAILURE_WINDOW_SECONDS = 60;
+/** From one address, which may be that of a whole office. */
+export const AUTHORIZATIONS_PER_MINUTE = 600;
 
 /** Metadata documents (CIMD): how long one is trusted before it is fetched again. */
 export const CLIENT_DOCUMENT_SECONDS_MIN = 60;

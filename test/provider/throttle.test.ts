@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { TOKEN_FAILURES_MAX } from '../../src/provider/limits.ts';
+import { AUTHORIZATIONS_PER_MINUTE, TOKEN_FAILURES_MAX } from '../../src/provider/limits.ts';
 import { postForm } from '../support/oauth_flow.ts';
 import { type OAuthServer, startOAuthServer } from '../support/oauth_server.ts';
 
@@ -37,3 +37,17 @@ test('guessing is slowed down for the address behind our proxy, and for nobody e
 test('nobody escapes by sending the header himself', async () => {
   expect(await guessUntilStopped(direct, (attempt) => `203.0.113.${attempt}`)).toBe(true);
 }, 30_000);
+
+test('authorization requests are bounded by address, whatever client they name', async () => {
+  const from = (address: string) => ({ 'X-Forwarded-For': address });
+  const ask = async (address: string) =>
+    (await fetch(`${behindProxy.issuer}/authorize?client_id=cli`, { headers: from(address), redirect: 'manual' }))
+      .status;
+  const store = behindProxy.store.ephemeral;
+  for (let asked = 1; asked < AUTHORIZATIONS_PER_MINUTE; asked++) {
+    await store.increment('authorizations:203.0.113.40', 60_000);
+  }
+  expect(await ask('203.0.113.40')).not.toBe(429);
+  expect(await ask('203.0.113.40')).toBe(429);
+  expect(await ask('203.0.113.41')).not.toBe(429);
+});

@@ -2,8 +2,8 @@ import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS } from '../../src/server/limits.ts';
-import { ListenError, type Listening, listen } from '../../src/server/listen.ts';
+import { HEADER_BYTES_MAX, HEADERS_TIMEOUT_MS, WRITE_STALL_MS } from '../../src/server/limits.ts';
+import { type Handler, ListenError, type Listening, listen } from '../../src/server/listen.ts';
 
 const setting = '--port or listen.port';
 let listening: Listening;
@@ -93,4 +93,41 @@ test.concurrent('closing takes no new connections and lets what runs finish', as
   await new Promise<void>((resolve) => free.listen(own.port, '127.0.0.1', resolve));
   expect((free.address() as AddressInfo).port).toBe(own.port);
   free.close();
+});
+
+test.concurrent('a reader who takes nothing of an answer is cut off, one who takes it slowly is not', {
+  timeout: 60_000,
+}, async ({ expect }) => {
+  const bytes = 64 * 1024 * 1024;
+  let open = 2;
+  const serve: Handler = (request, response) => {
+    request.socket.once('close', () => {
+      open -= 1;
+    });
+    response.end(Buffer.alloc(bytes));
+  };
+  const own = await listen(serve, { host: '127.0.0.1', port: 0, setting });
+  const ask = () => {
+    const socket = connect(own.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    return { socket, closed: new Promise((resolve) => socket.once('close', resolve)) };
+  };
+  const stalled = ask();
+  stalled.socket.pause();
+  const slow = ask();
+  let taken = 0;
+  slow.socket.on('data', (part) => {
+    taken += part.length;
+    // For longer than the other one is waited for.
+    slow.socket.pause();
+    setTimeout(() => slow.socket.resume(), (part.length / bytes) * (WRITE_STALL_MS + 6_000));
+  });
+  const startedAt = performance.now();
+  await expect.poll(() => open, { timeout: 40_000 }).toBe(1);
+  expect(performance.now() - startedAt).toBeGreaterThan(WRITE_STALL_MS - 1_000);
+  await expect.poll(() => taken, { timeout: 40_000 }).toBeGreaterThanOrEqual(bytes);
+  stalled.socket.destroy();
+  slow.socket.destroy();
+  await own.close();
 });

@@ -3,6 +3,7 @@ import { decisionPurpose, issueDecisionToken } from '../../approvals/decision_to
 import { viewStepUp } from '../../approvals/view.ts';
 import type { JsonObject } from '../../kernel/json.ts';
 import { whileParked } from '../../kernel/parking.ts';
+import { Places } from '../../kernel/places.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { StepUpView } from '../../model/step_up_view.ts';
 import { beginConfirmation, finishConfirmation } from '../../people/confirm_passkey.ts';
@@ -13,7 +14,7 @@ import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import { callRows } from '../argument_rows.ts';
 import { type Form, readAssertion } from '../form.ts';
-import { LIVE_POLL_MS, LIVE_WAIT_MS, REASON_CHARACTERS_MAX } from '../limits.ts';
+import { LIVE_POLL_MS, LIVE_WAIT_MS, LIVE_WAITS_PER_PERSON_MAX, REASON_CHARACTERS_MAX } from '../limits.ts';
 import { DENIAL_REASONS } from '../pages/approval_decision.ts';
 import { approvalPage, isSettled, liveState } from '../pages/approval_page.ts';
 import { interactionPath, withReturn } from '../return_to.ts';
@@ -21,6 +22,7 @@ import type { Entrances } from '../routing.ts';
 import type { PersonalVisit } from '../visit.ts';
 
 const PURPOSE = 'decision:{id}';
+const waits = new Places(LIVE_WAITS_PER_PERSON_MAX);
 
 export function addStepUpRoutes(at: Entrances): void {
   at.showPerson('/step-ups/:id', showStepUp);
@@ -65,13 +67,17 @@ async function waitForChange(visit: PersonalVisit): Promise<Answer> {
     settled = isSettled(found.value, now);
     return settled || liveState(found.value, now) !== shown ? found : undefined;
   };
+  const personId = visit.signedIn.person.id;
+  if (!waits.take(personId)) {
+    return refuseWith(refusal('rate_limited', `${LIVE_WAITS_PER_PERSON_MAX} pages of yours wait for news already.`));
+  }
   const changed = await whileParked(() =>
     waitFor(visit.store.ephemeral, CHANNELS.stepUp(visit.params.id ?? ''), look, {
       timeoutMs: LIVE_WAIT_MS,
       pollMs: LIVE_POLL_MS,
       signal: AbortSignal.any([visit.signal, visit.draining]),
     }),
-  );
+  ).finally(() => waits.leave(personId));
   if (changed !== undefined && !changed.ok) return refuseWith(changed.refusal);
   return {
     kind: 'json',
