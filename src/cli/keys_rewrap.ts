@@ -34,8 +34,6 @@ function conclusion(left: number, unreadable: number, isRunning: boolean): strin
       'key as root_key_file, and run this again.\n'
     );
   }
-  const wait = isRunning
-    ? ' What was sealed in Redis ends within ten minutes: remove it after that.'
-    : '';
+  const wait = isRunning ? ' What was sealed in Redis ends within ten minutes: remove it after that.' : '';
   return `Nothing is left under another root key: root_key_previous_file can go.${wait}\n`;
 }
