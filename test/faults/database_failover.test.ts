@@ -70,6 +70,18 @@ test('a decision that did not reach the standby is not acknowledged; asked again
   expect(await scene.events('decision.made')).toHaveLength(1);
 }, 90_000);
 
+test('nor is a redemption, although all that is left to do is to read it', async () => {
+  const call = args('to redeem');
+  await scene.decide(await scene.ask('write_file', call), scene.requester, 'approve');
+  const redeem = () => scene.redeem('write_file', call, 'att_of_this_test');
+  const unknown = { status: 'rejected', reason: { code: '08007' } };
+  pair.cutOffStandby();
+  expect(await pair.cancelWaitsDuring(redeem())).toMatchObject(unknown);
+  expect(await pair.cancelWaitsDuring(redeem())).toMatchObject(unknown);
+  pair.reconnectStandby();
+  expect(await redeem()).toMatchObject({ ok: true, value: { repeated: true } });
+}, 90_000);
+
 interface Acknowledged {
   readonly denied: string[];
   readonly approved: string[];
