@@ -76,6 +76,22 @@ export function boundConnections(
     idle.delete(socket);
   }
 
+  const stop = cutStalled(answers, stalled);
+  return {
+    endWithAnswers() {
+      isEnding = true;
+      for (const response of answers) if (!response.headersSent) response.setHeader('Connection', 'close');
+    },
+    quiet: () => new Promise((resolve) => (answers.size === 0 ? resolve() : awaiting.push(resolve))),
+    endUnused() {
+      for (const socket of [...silent, ...idle]) socket.destroy();
+    },
+    stop,
+  };
+}
+
+/** Looks from time to time at who takes nothing of his answer. Gives back how to stop. */
+function cutStalled(answers: ReadonlySet<ServerResponse>, stalled: WeakSet<Socket>): () => void {
   const timer = setInterval(() => {
     for (const { socket } of answers) {
       if (socket === null) continue;
@@ -87,18 +103,7 @@ export function boundConnections(
     }
   }, CONNECTIONS_CHECK_MS);
   timer.unref();
-
-  return {
-    endWithAnswers() {
-      isEnding = true;
-      for (const response of answers) if (!response.headersSent) response.setHeader('Connection', 'close');
-    },
-    quiet: () => new Promise((resolve) => (answers.size === 0 ? resolve() : awaiting.push(resolve))),
-    endUnused() {
-      for (const socket of [...silent, ...idle]) socket.destroy();
-    },
-    stop: () => clearInterval(timer),
-  };
+  return () => clearInterval(timer);
 }
 
 /** The answer is out before the body was in. Its sender gets a moment to read it; without that a reset would destroy it. */
