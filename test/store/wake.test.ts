@@ -74,6 +74,16 @@ describe('waitFor', () => {
     expect((await timed(waiting)).tookMs).toBeLessThan(1_000);
   });
 
+  it('polls when nothing can be subscribed to', async () => {
+    const subscribe = () => Promise.reject(new Error('the store is out of reach'));
+    const ephemeral = { ...createMemoryEphemeralStore(), subscribe };
+    let state: string | undefined;
+    const waiting = waitFor(ephemeral, 'c', async () => state, { timeoutMs: LONG_MS, pollMs: 20 });
+    await sleep(30);
+    state = 'approved';
+    expect((await timed(waiting)).value).toBe('approved');
+  });
+
   it('gives up at its time, or when its caller goes away, and leaves no subscription behind', async () => {
     const inner = createMemoryEphemeralStore();
     let subscriptions = 0;
