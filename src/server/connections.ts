@@ -29,12 +29,9 @@ export function boundConnections(
   const answers = new Set<ServerResponse>();
   const underWay = new WeakMap<Socket, number>();
   const stalled = new WeakSet<Socket>();
-  const logFull = atMostEvery(FULL_LOG_MS, () => {
-    options.log.warn(
-      { connections_max: options.connectionsMax },
-      'all connections are taken; silent and idle ones are closed for new ones (overload.connections_max)',
-    );
-  });
+  const words = 'all connections are taken; silent and idle ones are closed for new ones (overload.connections_max)';
+  const fields = { connections_max: options.connectionsMax };
+  const logFull = atMostEvery(FULL_LOG_MS, () => options.log.warn(fields, words));
   const awaiting: (() => void)[] = [];
   let isEnding = false;
 
