@@ -25,7 +25,7 @@ import { assertIssuer, issuerPath } from './issuer.ts';
 import { type ProviderKeys, publishKeys } from './keys.ts';
 import { answerLargeBody } from './large_body.ts';
 import { lifetimes } from './lifetimes.ts';
-import { answerOutage } from './outage.ts';
+import { answerFailedSteps, answerOutage } from './outage.ts';
 import { createAssertionCheck, detectReplays, refuseForgottenProofs } from './replay.ts';
 import { requestFacts } from './request_facts.ts';
 import { createResourceIndicators } from './resources.ts';
@@ -80,6 +80,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
 
   // In order; what happens after `next()` runs from the last to the first.
   const steps: readonly Middleware[] = [
+    answerFailedSteps(store.log),
     standAtIssuer(config.issuer),
     answerLargeBody,
     limitAuthorizations(store.ephemeral),

@@ -1,4 +1,6 @@
+import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Logger } from '../kernel/logger.ts';
 import { KeysOutdated } from '../keys/keyring.ts';
 import { isOutage } from '../store/outage.ts';
 
@@ -16,5 +18,23 @@ export function answerOutage(ctx: KoaContextWithOIDC, error: Error): void {
   ctx.body = {
     error: 'temporarily_unavailable',
     error_description: 'The database does not answer. Nothing was changed. Try again in a moment.',
+  };
+}
+
+/**
+ * The engine answers for what fails inside it, and Koa would answer 500 for what fails in our own steps around it. What was
+ * about to be sent, a token or a redirect, is not sent.
+ */
+export function answerFailedSteps(log: Logger): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      log.error({ err: error as Error, path: ctx.path }, 'the OAuth engine failed');
+      ctx.remove('Location');
+      ctx.status = 500;
+      ctx.body = { error: 'server_error', error_description: 'Something failed here. It is in the log.' };
+      answerOutage(ctx as unknown as KoaContextWithOIDC, error as Error);
+    }
   };
 }
