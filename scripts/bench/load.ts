@@ -2,7 +2,7 @@ import type { PrivateKeyJwk } from '../../src/wire/signing_key.ts';
 import type { Run } from './figures.ts';
 import { type Program, startProgram } from './programs.ts';
 
-interface Bounds {
+export interface Bounds {
   readonly connections: number;
   readonly milliseconds: number;
   readonly requestsMax: number;
@@ -35,10 +35,21 @@ export interface StdioJob extends Bounds {
   readonly expected: string;
 }
 
-export type LoadJob = PostJob | TokenJob | StdioJob;
+/** Prepared requests, each sent once, over the servers in turn; past any load balancer, with the host of the issuer. */
+export interface SpreadJob extends Bounds {
+  readonly kind: 'spread';
+  readonly addresses: readonly string[];
+  readonly host: string;
+  readonly path: string;
+  readonly requests: readonly { readonly headers: Readonly<Record<string, string>>; readonly body: string }[];
+  readonly expected: string;
+}
+
+export type LoadJob = PostJob | TokenJob | StdioJob | SpreadJob;
 export type LoadAnswer = { readonly run: Run } | { readonly problem: string };
 
 export interface LoadGenerator {
+  readonly pid: number;
   run(job: LoadJob): Promise<Run>;
   stop(): Promise<void>;
 }
@@ -47,6 +58,7 @@ export interface LoadGenerator {
 export async function startLoadGenerator(): Promise<LoadGenerator> {
   const program: Program<unknown> = await startProgram(new URL('./load_process.ts', import.meta.url), []);
   return {
+    pid: program.process.pid ?? 0,
     run(job) {
       return new Promise((resolve, reject) => {
         const ended = () => reject(new Error('The load generator ended.'));

@@ -3,23 +3,23 @@ import { clientAssertion } from '../../src/wire/client_assertion_rfc7523.ts';
 import { importSigningKey } from '../../src/wire/signing_key.ts';
 import { type Run, summarize } from './figures.ts';
 import { REQUEST_TIMEOUT_MS } from './limits.ts';
-import type { LoadAnswer, LoadJob, PostJob, StdioJob, TokenJob } from './load.ts';
+import type { Bounds, LoadAnswer, LoadJob, PostJob, SpreadJob, StdioJob, TokenJob } from './load.ts';
 import { connectStdio } from './stdio_client.ts';
 
-type SendOne = (index: number) => Promise<void>;
+type SendOne = (index: number, sender: number) => Promise<void>;
 
 /** `connections` senders, each with one request at a time, until the time is up or all requests are sent. */
-async function measure(job: LoadJob, sendOne: SendOne): Promise<Run> {
+async function measure(job: Bounds, sendOne: SendOne): Promise<Run> {
   const latencies: number[] = [];
   const startedAt = performance.now();
   const endsAt = startedAt + job.milliseconds;
   let next = 0;
   await Promise.all(
-    Array.from({ length: job.connections }, async () => {
+    Array.from({ length: job.connections }, async (_, sender) => {
       while (next < job.requestsMax && performance.now() < endsAt) {
         const index = next++;
         const sentAt = performance.now();
-        await sendOne(index);
+        await sendOne(index, sender);
         latencies.push(performance.now() - sentAt);
       }
     }),
@@ -61,6 +61,23 @@ async function runTokens(job: TokenJob): Promise<Run> {
   );
 }
 
+/** Each sender keeps one connection to one server, as a guard does. */
+async function runSpread({ addresses, host, path, requests, expected, ...job }: SpreadJob): Promise<Run> {
+  const pools = addresses.map((address) => new Pool(address, { headersTimeout: REQUEST_TIMEOUT_MS }));
+  try {
+    return await measure({ ...job, requestsMax: requests.length }, async (index, sender) => {
+      const pool = pools[sender % pools.length] as Pool;
+      const { headers, body } = requests[index] ?? { headers: {}, body: '' };
+      const response = await pool.request({ method: 'POST', path, headers: { ...headers, host }, body });
+      const text = await response.body.text();
+      if (response.statusCode === 200 && text.includes(expected)) return;
+      throw new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 500)}`);
+    });
+  } finally {
+    await Promise.all(pools.map((pool) => pool.close()));
+  }
+}
+
 async function runStdio(job: StdioJob): Promise<Run> {
   const client = await connectStdio(job.command);
   try {
@@ -81,6 +98,8 @@ function run(job: LoadJob): Promise<Run> {
       return runTokens(job);
     case 'stdio':
       return runStdio(job);
+    case 'spread':
+      return runSpread(job);
   }
 }
 

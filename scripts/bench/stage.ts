@@ -11,11 +11,12 @@ import {
   type ServerReady,
   startServer,
 } from '../../examples/demo/set_up.ts';
-import { type AgentKey, createServiceAgent, generateAgentKey, type ServiceAgent } from '../../src/agent/index.ts';
+import type { AgentKey, ServiceAgent } from '../../src/agent/index.ts';
 import { freePort } from '../../src/cli/dev.ts';
 import type { BareProviderReady } from './bare_provider.ts';
 import { READ_TOOL, WRITE_TOOL } from './notes_server.ts';
 import { startProgram } from './programs.ts';
+import { registerAgent } from './register_agent.ts';
 import type { ToolServerReady } from './tool_server.ts';
 
 export const STDIO_COMMAND = [process.execPath, fileURLToPath(new URL('./stdio_server.ts', import.meta.url))];
@@ -101,13 +102,4 @@ async function startBareProvider(root: string, clientId: string, publicJwk: obje
 
 function asGateway({ resource, console_url }: ToolServerReady): GatewayReady {
   return { resource, console_url: console_url ?? '', state: '', tool_server: '', tools: 0 };
-}
-
-async function registerAgent(operator: ScriptedPerson, issuer: string) {
-  const { key: agentKey, publicJwk } = await generateAgentKey();
-  const fields = { name: 'Bench agent', purpose: 'Measures calls', jwks: JSON.stringify({ keys: [publicJwk] }) };
-  const page = await operator.submit(await operator.open('/agents'), { action: /\/agents$/ }, fields);
-  const clientId = /agt_[a-z2-7]{26}/.exec(page.url)?.[0] ?? /agt_[a-z2-7]{26}/.exec(page.html)?.[0];
-  if (clientId === undefined) throw new Error(`The agent was not registered: ${page.status}`);
-  return { agent: createServiceAgent({ issuer, clientId, key: agentKey }), agentKey, clientId, publicJwk };
 }
