@@ -284,7 +284,9 @@ test('haproxy accepts its configuration', async () => {
   expect(status, stdout + stderr).toBe(0);
 });
 
-test.runIf(existsSync('/usr/bin/systemd-analyze'))('systemd accepts the units', async () => {
+const SYSTEMD_ANALYZE = '/usr/bin/systemd-analyze';
+
+test.runIf(existsSync(SYSTEMD_ANALYZE))('systemd accepts the units', async () => {
   const folder = await makeScratchDirectory('systemd');
   await mkdir(folder, { recursive: true });
   const units = { 'countersign@.service': 'countersign@9400.service', 'countersign-migrate.service': '' };
@@ -292,7 +294,7 @@ test.runIf(existsSync('/usr/bin/systemd-analyze'))('systemd accepts the units', 
     await copyFile(`deploy/systemd/${name}`, join(folder, instance === '' ? name : instance));
   }
   const files = Object.entries(units).map(([name, instance]) => join(folder, instance === '' ? name : instance));
-  const { stderr } = spawnSync('systemd-analyze', ['verify', ...files], { encoding: 'utf8' });
+  const { stderr } = spawnSync(SYSTEMD_ANALYZE, ['verify', ...files], { encoding: 'utf8' });
   // Node may be elsewhere on this machine.
   expect(stderr.split('\n').filter((line) => line !== '' && !line.includes('/usr/bin/node'))).toEqual([]);
 });

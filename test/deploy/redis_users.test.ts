@@ -15,6 +15,7 @@ import { readCompose, readDeployed } from './deploy_files.ts';
 // Compose gives each service its secrets as files that belong to its user, so only root can make them.
 const isRoot = process.getuid?.() === 0;
 const CONNECT_ATTEMPTS = 200;
+const MAKE_SECRETS = join(import.meta.dirname, '..', '..', 'deploy', 'compose', 'make_secrets.sh');
 
 let secrets: string;
 beforeAll(async () => {
@@ -23,7 +24,7 @@ beforeAll(async () => {
 
 async function makeSecrets(): Promise<string> {
   const folder = join(await makeScratchDirectory('compose'), 'secrets');
-  const made = spawnSync('deploy/compose/make_secrets.sh', ['approve.example.com', folder], { encoding: 'utf8' });
+  const made = spawnSync(MAKE_SECRETS, ['approve.example.com', folder], { encoding: 'utf8' });
   expect(made.stderr).toBe('');
   expect(made.status).toBe(0);
   return folder;
@@ -39,7 +40,7 @@ describe.runIf(isRoot)('the secrets of Compose', () => {
         return readFileSync(path, 'utf8');
       });
     const before = read();
-    spawnSync('deploy/compose/make_secrets.sh', ['approve.example.com', secrets]);
+    spawnSync(MAKE_SECRETS, ['approve.example.com', secrets]);
     expect(read()).toEqual(before);
     expect(await loadRootKey({ path: join(secrets, 'root.key'), mayCreate: false })).toHaveLength(32);
     const password = readFileSync(join(secrets, 'postgres.password'), 'utf8');
