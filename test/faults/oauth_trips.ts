@@ -107,4 +107,11 @@ export class OAuthTrips {
     const first = await this.post('/token', await this.assertion(), headers);
     return first.error === 'invalid_client' ? this.post('/token', await this.assertion(), headers) : first;
   }
+
+  /** A token for a new assertion and a new proof, as guards get one: made again if the memory of used ones began anew. */
+  async freshToken(): Promise<TokenAnswer> {
+    const ask = async () => this.post('/token', await this.assertion(), { dpop: await this.proof() });
+    const first = await ask();
+    return ['invalid_client', 'invalid_dpop_proof'].includes(first.error ?? '') ? ask() : first;
+  }
 }

@@ -34,14 +34,14 @@ test('F7: while Redis hangs, every answer is bounded and good, and the pool has 
     return value;
   };
   const ready = Array.from({ length: 10 }, () => timed(fetch(`${place.issuer}/readyz`)));
-  const tokens = Array.from({ length: PARALLEL }, async () => timed(trips.newToken(await trips.proof())));
+  const tokens = Array.from({ length: PARALLEL }, async () => timed(trips.freshToken()));
   expect((await Promise.all(ready)).map(({ status }) => status)).toEqual(ready.map(() => 200));
   // Those under way are refused once, because the memory of used proofs began anew; nothing fails.
   const statuses = (await Promise.all(tokens)).map(({ status, error }) => (status === 200 ? 'token' : error));
   expect(statuses.filter((one) => !['token', 'invalid_dpop_proof', 'invalid_client'].includes(`${one}`))).toEqual([]);
   expect(Math.max(...took)).toBeLessThan(ANSWER_MS_MAX);
   expect(await place.place()).toBe('postgres');
-  expect(await trips.newToken(await trips.proof())).toMatchObject({ status: 200 });
+  expect(await trips.freshToken()).toMatchObject({ status: 200 });
   await place.at(1);
   await place.decide(waiting, 'approve');
   expect(await place.call('hang')).toMatchObject({ verdict: null, isError: false });
