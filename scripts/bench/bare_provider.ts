@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { exportJWK, generateKeyPair } from 'jose';
 import { type Configuration, Provider } from 'oidc-provider';
 import { devConfig } from '../../src/cli/dev.ts';
+import { loadConfig } from '../../src/cli/load_config.ts';
 import { createLogger } from '../../src/kernel/log.ts';
 import { createAdapterFactory } from '../../src/provider/adapter.ts';
 import { createClientSource } from '../../src/provider/clients.ts';
@@ -13,11 +14,15 @@ export interface BareProviderReady {
   readonly pid: number;
 }
 
-/** The baseline: oidc-provider over our own stores and adapter, with none of our hooks, rules or records. */
+/**
+ * The baseline: oidc-provider over our own stores and adapter, with none of our hooks, rules or records. On the embedded
+ * stores, or with `--config` on those that the configuration names.
+ */
 const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '' },
     'data-dir': { type: 'string', default: '' },
+    config: { type: 'string' },
     'client-id': { type: 'string', default: '' },
     jwk: { type: 'string', default: '' },
   },
@@ -25,7 +30,10 @@ const { values } = parseArgs({
 const port = Number(values.port);
 const issuer = `http://localhost:${port}`;
 const log = createLogger({ level: 'error', name: 'bare-provider' });
-const config = await devConfig({ port, dataDir: values['data-dir'] });
+const config =
+  values.config === undefined
+    ? await devConfig({ port, dataDir: values['data-dir'] })
+    : loadConfig({ file: values.config, overrides: {} });
 const foundation = await openFoundation(config, { log, onLost: () => process.exit(1) });
 const { store, artifacts } = foundation;
 

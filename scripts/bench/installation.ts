@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,8 +38,16 @@ export class Installation {
   readonly nodes: BenchNode[] = [];
   postgres: EmbeddedPostgres;
 
-  private constructor(root: string, issuer: string, postgres: EmbeddedPostgres, spreader: Spreader) {
+  readonly #redisLine: string;
+
+  private constructor(
+    at: { root: string; issuer: string; redisLine: string },
+    postgres: EmbeddedPostgres,
+    spreader: Spreader,
+  ) {
+    const { root, issuer } = at;
     this.root = root;
+    this.#redisLine = at.redisLine;
     this.issuer = issuer;
     this.config = join(root, 'countersign.yaml');
     this.postgres = postgres;
@@ -50,7 +59,8 @@ export class Installation {
     const root = await mkdtemp(join(tmpdir(), 'countersign-bench-nodes-'));
     const postgres = await startPostgres(root);
     const port = await freePort();
-    const all = new Installation(root, `http://localhost:${port}`, postgres, await startSpreader(port));
+    const at = { root, issuer: `http://localhost:${port}`, redisLine };
+    const all = new Installation(at, postgres, await startSpreader(port));
     await writeFile(join(root, 'root.key'), randomBytes(32).toString('base64'), { mode: 0o600 });
     await writeFile(all.config, all.#configuration(redisLine));
     await run(process.execPath, [COMMAND, 'migrate', '--config', all.config]);
@@ -71,6 +81,16 @@ export class Installation {
     this.spreader.useOnly(this.nodes.map((one) => one.port));
     await untilReady(port);
     return node;
+  }
+
+  /** kill -9 of the newest node; it is gone when this resolves. */
+  async killNode(): Promise<void> {
+    const node = this.nodes.pop();
+    if (node === undefined) throw new Error('No node runs.');
+    const exited = once(node.part.process, 'exit');
+    node.part.process.kill('SIGKILL');
+    await exited;
+    this.spreader.useOnly(this.nodes.map((one) => one.port));
   }
 
   becomeOperator(): Promise<ScriptedPerson> {
@@ -101,7 +121,21 @@ export class Installation {
     return `postgres://${user}:${password}@/${database}?host=${encodeURIComponent(socketDirectory)}&port=${port}`;
   }
 
-  /** Ends everything, and tells what the nodes said of errors if asked for. */
+  /** A database beside ours with the same schema and Redis, for a baseline. Gives back the path of its configuration. */
+  async secondDatabase(name: string): Promise<string> {
+    const { socketDirectory, ...rest } = this.postgres.administration;
+    const client = new pg.Client({ ...rest, host: socketDirectory });
+    await client.connect();
+    await client.query(`create database ${name} owner ${this.postgres.connection.user}`).finally(() => client.end());
+    const file = join(this.root, `${name}.yaml`);
+    const url = this.databaseUrl;
+    const text = this.#configuration(this.#redisLine.replace('{ ', `{ key_prefix: ${name}, `));
+    await writeFile(file, text.replace(url, url.replace(/\/[^/?]+\?/, `/${name}?`)));
+    await run(process.execPath, [COMMAND, 'migrate', '--config', file]);
+    return file;
+  }
+
+  /** Ends everything. */
   async close(): Promise<void> {
     for (const { part } of this.nodes.splice(0)) await part.stop();
     await this.spreader.close();

@@ -47,8 +47,8 @@ export const REVOCATION_PAUSE_MS = 50;
 export const KILLS = paced(5, 1);
 export const STEADY_PERIOD_MS = 50;
 /** Of steady requests before a fault, so that what is usual is known, and after it, until all is as before. */
-export const BEFORE_FAULT_MS = paced(3_000, 1_500);
-export const AFTER_FAULT_MS = paced(15_000, 8_000);
+export const BEFORE_FAULT_MS = paced(2_000, 1_500);
+export const AFTER_FAULT_MS = paced(8_000, 6_000);
 export const FAULT_ROUNDS = paced(3, 1);
 
 export const PENDING_STEP_UPS = paced(10_000, 2_000);

@@ -55,7 +55,8 @@ async function runTokens(job: TokenJob): Promise<Run> {
     const assertion = await clientAssertion(key, job, new Date());
     bodies.push(new URLSearchParams({ ...job.form, grant_type: 'client_credentials', ...assertion }).toString());
   }
-  const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' };
+  const { host } = new URL(job.issuer);
+  const headers = { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json', host };
   return overHttp(job.url, job.connections, (post) =>
     measure(job, (index) => post(headers, bodies[index] ?? '', '"access_token"')),
   );

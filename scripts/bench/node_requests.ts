@@ -85,18 +85,20 @@ export function redemption(files: readonly string[]): NodeQuestion {
   };
 }
 
-export async function asGuard(
+async function asGuard(
   world: NodeWorld,
   count: number,
   path: string,
   question: (caller: string, index: number) => object,
 ): Promise<PreparedRequest[]> {
   const { caller, own } = await newTokens(world);
-  return times(count, async (index) => {
-    const dpop = await world.guard.proof(path, { accessToken: own });
-    const headers = { authorization: `DPoP ${own}`, dpop, 'content-type': 'application/json' };
-    return { headers, body: JSON.stringify(question(caller, index)) };
-  });
+  return times(count, (index) => guardRequest(world, own, path, question(caller, index)));
+}
+
+export async function guardRequest(world: NodeWorld, own: string, path: string, question: object) {
+  const dpop = await world.guard.proof(path, { accessToken: own });
+  const headers = { authorization: `DPoP ${own}`, dpop, 'content-type': 'application/json' };
+  return { headers, body: JSON.stringify(question) };
 }
 
 async function times<Value>(count: number, make: (index: number) => Promise<Value>): Promise<Value[]> {

@@ -16,15 +16,18 @@ export interface NodeWorld {
   close(): Promise<void>;
 }
 
-export async function setNodeWorld(installation: Installation): Promise<NodeWorld> {
-  const operator = await installation.becomeOperator();
+export async function setNodeWorld(installation: Installation, known?: ScriptedPerson): Promise<NodeWorld> {
+  const operator = known ?? (await installation.becomeOperator());
   const agent = await registerAgent(operator, installation.issuer);
   const guard = await acceptedGuard(operator, installation.issuer, 'notes');
-  const { taskId } = await agent.agent.startTask({
-    ...{ resource: guard.resource, tools: ['read_note', 'write_note'], purpose: 'Measure', seconds: 3_600 },
-  });
+  const taskId = await startTask(agent, guard);
   const key = await importSigningKey(agent.agentKey);
   return { installation, operator, agent, key, guard, taskId, close: () => guard.close() };
+}
+
+export async function startTask({ agent }: BenchAgent, { resource }: RawGuard): Promise<string> {
+  const tools = ['read_note', 'write_note'];
+  return (await agent.startTask({ resource, tools, purpose: 'Measure', seconds: 3_600 })).taskId;
 }
 
 export async function acceptedGuard(operator: ScriptedPerson, issuer: string, name: string): Promise<RawGuard> {

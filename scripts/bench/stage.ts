@@ -17,6 +17,7 @@ import type { BareProviderReady } from './bare_provider.ts';
 import { READ_TOOL, WRITE_TOOL } from './notes_server.ts';
 import { startProgram } from './programs.ts';
 import { registerAgent } from './register_agent.ts';
+import { startBareProvider } from './start_bare_provider.ts';
 import type { ToolServerReady } from './tool_server.ts';
 
 export const STDIO_COMMAND = [process.execPath, fileURLToPath(new URL('./stdio_server.ts', import.meta.url))];
@@ -85,19 +86,12 @@ export async function setStage(closing: (() => Promise<unknown>)[]): Promise<Sta
     [overHttp.resource, [overHttp.pid, barePid, issuerPid]],
     [overStdio.resource, [overStdio.pid, issuerPid]],
   ]);
-  const bareProvider = keep(await startBareProvider(root, clientId, publicJwk));
+  const bareProvider = keep(await startBareProvider({ clientId, publicJwk }, ['--data-dir', join(root, 'bare')]));
   return {
     ...{ server, operator, agent, agentKey, clientId, tasks, pids },
     ...{ gatewayHttp: overHttp.resource, gatewayStdio: overStdio.resource },
     ...{ bare: bare.ready.resource, guarded: guarded.ready.resource, bareProvider: bareProvider.ready },
   };
-}
-
-async function startBareProvider(root: string, clientId: string, publicJwk: object) {
-  return startProgram<BareProviderReady>(new URL('./bare_provider.ts', import.meta.url), [
-    ...['--port', String(await freePort()), '--data-dir', join(root, 'bare')],
-    ...['--client-id', clientId, '--jwk', JSON.stringify(publicJwk)],
-  ]);
 }
 
 function asGateway({ resource, console_url }: ToolServerReady): GatewayReady {
