@@ -56,6 +56,11 @@ export class PolicyBook {
     return (await fresh).policy;
   }
 
+  /** The tools of this server may have changed, and nobody said so: they are read again before the next decision. */
+  lookAgain(serverId: string): void {
+    this.#stale.add(serverId);
+  }
+
   async #compile(store: Store, server: Pick<ToolServer, 'id' | 'name'>, before: Entry | undefined): Promise<Entry> {
     const readAt = performance.now();
     const tools = (await listTools(store, server.id)).filter((tool) => tool.state === 'accepted');

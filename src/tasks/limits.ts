@@ -13,5 +13,7 @@ export const RUNNING_TASKS_PER_AGENT_MAX = 100;
  * gets its use in every round.
  */
 export const REDEEM_ROUNDS_MAX = 32;
+/** What was judged longer ago is judged anew before a grant is used: a process may have stood still in between. */
+export const JUDGED_SECONDS_MAX = 5;
 /** Step-ups, or tasks, that one transaction of retention deletes. */
 export const PRUNE_STEP_UPS_MAX = 500;

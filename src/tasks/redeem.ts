@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { PolicyBook } from '../agents/policy_book.ts';
+import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
 import { findToolServer, type ToolServer } from '../agents/tool_servers.ts';
 import { forgetCached, wakeStepUp } from '../approvals/status.ts';
 import { append } from '../events/append.ts';
@@ -9,6 +9,7 @@ import type { Decision } from '../policy/decide.ts';
 import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
+import type { Action } from '../wire/action_digest.ts';
 import type { AccessTokenClaims } from '../wire/claims.ts';
 import type { RedeemAnswer, RedeemRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
@@ -16,7 +17,7 @@ import { decideOnCall, describeCall } from './decide_call.ts';
 import { REDEEM_ROUNDS_MAX } from './limits.ts';
 import { type CallChain, loadCallChain } from './principal.ts';
 import { findRedeemableGrant, type RedeemableGrant } from './redeemable_grant.ts';
-import { useGrant } from './use_grant.ts';
+import { type Use, useGrant } from './use_grant.ts';
 
 export interface Redeem {
   readonly server: ToolServer;
@@ -38,6 +39,7 @@ export async function redeem(store: Store, book: PolicyBook, input: Redeem): Pro
     const answer = await redeemOnce(store, book, { ...input, server });
     if (answer !== 'changed') return answer;
     server = (await findToolServer(store, server.id)) ?? server;
+    book.lookAgain(server.id);
   }
   return refuse(store, input, refusal('conflict', 'What this call descends from kept changing. Call again.'));
 }
@@ -66,11 +68,18 @@ async function redeemOnce(
     if (judged.refusal.code === 'grant_missing') await revokeGrant(store, grant);
     return repeatedOr(store, input, bindingDigest, judged.refusal);
   }
-  const used = await useGrant(store, { server, chain: chain.value, grant, attemptId, guardInstance });
+  const tool = policy.ok ? toolOf(policy.value, call.value.action) : null;
+  const { jti } = input.claims;
+  const used = await useGrant(store, { server, chain: chain.value, grant, jti, tool, attemptId, guardInstance });
   if (used === 'changed') return used;
   if (used === 'attempt_taken') return (await findAttempt(store, input, bindingDigest)) ?? 'changed';
   await forgetCached(store, grant.step_up_id);
   return accepted({ redemption_id: used, step_up_id: grant.step_up_id, repeated: false });
+}
+
+function toolOf({ pins }: PinnedPolicy, { method, name }: Action): Use['tool'] {
+  const pin = method === 'tools/call' ? pins.get(name) : undefined;
+  return pin === undefined ? null : { name, ...pin };
 }
 
 function judge(

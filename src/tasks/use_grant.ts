@@ -5,6 +5,8 @@ import { ringSealer } from '../events/sealer_bell.ts';
 import { newId } from '../kernel/ids.ts';
 import { isAborted } from '../store/postgres/outage.ts';
 import type { Store } from '../store/store.ts';
+import type { RiskClass } from '../wire/manifest.ts';
+import { JUDGED_SECONDS_MAX } from './limits.ts';
 import type { CallChain } from './principal.ts';
 import type { RedeemableGrant } from './redeemable_grant.ts';
 
@@ -12,6 +14,10 @@ export interface Use {
   readonly server: ToolServer;
   readonly chain: CallChain;
   readonly grant: RedeemableGrant;
+  /** The id of the token that was presented. */
+  readonly jti: string;
+  /** What the policy took the tool for; null where no tool is called. */
+  readonly tool: { readonly name: string; readonly digest: string; readonly risk: RiskClass } | null;
   readonly attemptId: string;
   readonly guardInstance: string;
 }
@@ -57,8 +63,10 @@ export async function useGrant(store: Store, use: Use): Promise<string | 'change
 }
 
 // The counts make each part read the one before it whole, which keeps the order of the locks. What a part reads is the
-// newest version, also after a wait; and the deadline is compared when all locks are held.
-function statement({ server, chain, grant, attemptId, guardInstance }: Use, id: string, event: EventRow) {
+// newest version, also after a wait; and the deadline is compared when all locks are held. Token and tool are compared as
+// they are when the statement begins, and what was judged must not be old: this process may have stood still since.
+function statement(use: Use, id: string, event: EventRow) {
+  const { server, chain, grant, jti, tool, attemptId, guardInstance } = use;
   const { principal, owner } = chain;
   const voters = new Map(grant.votes.map((vote) => [vote.id, vote]));
   return sql<{ id: string }>`with person as materialized (
@@ -80,6 +88,10 @@ function statement({ server, chain, grant, attemptId, guardInstance }: Use, id: 
       select id, expires_at from grants
       where id = ${grant.id} and uses = ${grant.uses} and uses < max_uses and revoked_at is null
         and (select count(*) from server) = 1
+        and not exists (select 1 from revoked_tokens where jti = ${jti})
+        and (${tool === null}::boolean or exists (select 1 from tools
+          where tool_server_id = ${server.id} and name = ${tool?.name ?? null} and state = 'accepted'
+            and digest = ${tool?.digest ?? null} and risk = ${tool?.risk ?? null}))
         and (select count(*) from person where id in (${principal.requester}, ${owner.id}) and state = 'active')
           = ${owner.id === principal.requester ? 1 : 2}
         and (select count(*) from person p
@@ -90,6 +102,7 @@ function statement({ server, chain, grant, attemptId, guardInstance }: Use, id: 
     ), used as (
       update grants g set uses = uses + 1 from granted
       where g.id = granted.id and least(granted.expires_at, (select expires_at from task)) > clock_timestamp()
+        and ${chain.readAt}::timestamptz > clock_timestamp() - make_interval(secs => ${JUDGED_SECONDS_MAX})
       returning g.id, g.step_up_id, g.binding_digest, g.uses
     ), redeemed as (
       insert into redemptions (id, grant_id, step_up_id, binding_digest, use_no, attempt_id, guard_instance)

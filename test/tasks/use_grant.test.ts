@@ -1,12 +1,14 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { newId } from '../../src/kernel/ids.ts';
+import { JUDGED_SECONDS_MAX } from '../../src/tasks/limits.ts';
 import { loadCallChain } from '../../src/tasks/principal.ts';
 import { findRedeemableGrant } from '../../src/tasks/redeemable_grant.ts';
 import { type Use, useGrant } from '../../src/tasks/use_grant.ts';
 import { bindingDigest } from '../../src/wire/action_digest.ts';
+import { manifestDigest } from '../../src/wire/manifest.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
-import { Scenario } from '../support/scenario.ts';
+import { Scenario, TOOLS } from '../support/scenario.ts';
 import { createTestStore } from '../support/test_store.ts';
 
 // A use is judged on what was read before, with nothing locked; this is the statement that compares all of it again.
@@ -26,7 +28,8 @@ beforeEach(async () => {
 
 async function judged(changes: { maxUses?: number } = {}): Promise<Use> {
   const { store, server } = scenario;
-  const args = { path: `note-${(count += 1)}`, content: 'x' };
+  count += 1;
+  const args = { path: `note-${count}`, content: 'x' };
   const id = await scenario.ask('write_file', args);
   expect(await scenario.decide(id, scenario.requester, 'approve')).toMatchObject({ ok: true });
   if (changes.maxUses !== undefined) {
@@ -39,7 +42,16 @@ async function judged(changes: { maxUses?: number } = {}): Promise<Use> {
   const binding = bindingDigest({ action_digest: digest, requester, delegation, agent, task });
   const grant = await findRedeemableGrant(store, binding);
   if (!grant.ok) throw new Error(grant.refusal.message);
-  return { server, chain: chain.value, grant: grant.value, attemptId: newId('att'), guardInstance: newId('gin') };
+  const { definition, risk } = TOOLS.find((tool) => tool.definition.name === 'write_file')!;
+  return {
+    server,
+    chain: chain.value,
+    grant: grant.value,
+    jti: scenario.claims.jti,
+    tool: { name: 'write_file', digest: manifestDigest(definition), risk },
+    attemptId: newId('att'),
+    guardInstance: newId('gin'),
+  };
 }
 
 async function written(use: Use): Promise<{ uses: number; redemptions: number; events: number }> {
@@ -88,6 +100,24 @@ const CHANGES: readonly [string, (use: Use) => string][] = [
   ['another takes a use', ({ grant }) => `update grants set uses = uses + 1 where id = '${grant.id}'`],
 ];
 
+// Nothing of these is locked, so a change that commits later is later.
+const CHANGES_BEFORE: readonly [string, (use: Use) => string][] = [
+  [
+    'the token is revoked',
+    ({ jti }) =>
+      `insert into revoked_tokens (jti, expires_at) values ('${jti}', clock_timestamp() + interval '5 minutes')`,
+  ],
+  ['its tool is removed', ({ server }) => `update tools set state = 'removed' where tool_server_id = '${server.id}'`],
+  [
+    'another definition of its tool is accepted',
+    ({ server }) => `update tools set digest = 'x' where tool_server_id = '${server.id}'`,
+  ],
+  [
+    'its tool gets another class',
+    ({ server }) => `update tools set risk = 'critical' where tool_server_id = '${server.id}'`,
+  ],
+];
+
 test('a use is taken, redeemed and recorded together', async () => {
   const use = await judged();
   expect(await useGrant(scenario.store, use)).toMatch(/^red_/);
@@ -95,7 +125,7 @@ test('a use is taken, redeemed and recorded together', async () => {
 });
 
 describe('nothing is written when, after it was judged,', () => {
-  test.each(CHANGES)('%s', async (_name, change) => {
+  test.each([...CHANGES, ...CHANGES_BEFORE])('%s', async (_name, change) => {
     const use = await judged({ maxUses: 3 });
     const before = await written(use);
     await sql.raw(change(use)).execute(database.db);
@@ -103,6 +133,13 @@ describe('nothing is written when, after it was judged,', () => {
     expect(await useGrant(scenario.store, use)).toBe('changed');
     expect(await written(use)).toEqual(changed);
     expect(changed.redemptions).toBe(before.redemptions);
+  });
+
+  test('too much time passes', async () => {
+    const use = await judged();
+    const readAt = new Date(use.chain.readAt.getTime() - JUDGED_SECONDS_MAX * 1_000);
+    expect(await useGrant(scenario.store, { ...use, chain: { ...use.chain, readAt } })).toBe('changed');
+    expect(await written(use)).toEqual({ uses: 0, redemptions: 0, events: 0 });
   });
 
   test.each(CHANGES)('%s in a transaction that it has to wait for', async (_name, change) => {
