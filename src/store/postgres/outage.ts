@@ -25,9 +25,9 @@ const SYSTEM_CODES = [
   'ENOTFOUND',
   'EAI_AGAIN',
 ];
-// `pg` gives these no code (pg/lib/client.js, pg-pool/index.js).
+// `pg` gives these no code (pg/lib/client.js, pg-pool/index.js), nor does Kysely to what outlives the end of its pool.
 const DRIVER_MESSAGES =
-  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection|Client was closed)/;
+  /^(Connection terminated|timeout exceeded when trying to connect|timeout expired|Query read timeout|Client has encountered a connection|Client was closed|driver has already been destroyed)/;
 
 /**
  * Whether the database, not the request, is why this failed, so that the answer is 503 and the caller may try again.

@@ -67,6 +67,15 @@ test('F8: an outage when the server is not there', async () => {
   await other.close();
 });
 
+test('an outage when this server has closed its pool at the end of its drain', async () => {
+  const other = openDatabase({ connection: database.connection, poolMax: 1, log: silentLogger });
+  await sql`select 1`.execute(other.db);
+  await other.close();
+  expect(isDatabaseOutage(await failureOf(() => sql`select 1`.execute(other.db)))).toBe(true);
+  const transaction = other.db.transaction();
+  expect(isDatabaseOutage(await failureOf(() => transaction.execute(async () => {})))).toBe(true);
+});
+
 test('a wrong statement, a broken constraint and our own bugs are no outage', async () => {
   await run('create table single (id int primary key)');
   await run('insert into single values (1)');
