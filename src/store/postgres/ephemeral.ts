@@ -79,6 +79,14 @@ export function createPostgresEphemeralStore(options: {
     async close() {
       isClosed = true;
     },
+    ...marks(db),
+    prune: () => prune(db),
+  };
+}
+
+/** The mark of an epoch, which is lost together with its entries. */
+function marks(db: Kysely<Tables>): Pick<PostgresEphemeralStore, 'seed' | 'drop'> {
+  return {
     async seed(epochId) {
       const mark = { key: markOf(epochId), value: '', expires_at: sql<Date>`'infinity'` };
       await db
@@ -90,7 +98,6 @@ export function createPostgresEphemeralStore(options: {
     async drop(epochId) {
       await db.deleteFrom('ephemeral_entries').where('key', '=', markOf(epochId)).execute();
     },
-    prune: () => prune(db),
   };
 }
 
