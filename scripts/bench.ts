@@ -1,40 +1,28 @@
 import { writeFile } from 'node:fs/promises';
-import { measureClicks } from './bench/click.ts';
+import { parseArgs } from 'node:util';
 import { documentOf } from './bench/document.ts';
-import { startLoadGenerator } from './bench/load.ts';
-import { tableOf } from './bench/report.ts';
-import { setStage } from './bench/stage.ts';
-import { measureStarts } from './bench/start_up.ts';
-import { compareTokenEndpoints } from './bench/token_endpoint.ts';
-import { compareToolCalls } from './bench/tool_calls.ts';
+import { IS_QUICK } from './bench/limits.ts';
+import { SECTION_NAMES, type SectionName } from './bench/section_names.ts';
+import { measureSections } from './bench/sections.ts';
+
+// npm run bench -- [--quick] [sections]: see SECTION_NAMES. Only a whole run at full length is written down.
 
 const DOCUMENT = new URL('../docs/benchmarks.md', import.meta.url);
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-const closing: (() => Promise<unknown>)[] = [];
-const closeAll = async () => {
-  for (const close of closing.splice(0).reverse()) await close().catch((error: Error) => say(error.message));
-};
-
-try {
-  const startedAt = performance.now();
-  say('Starting and stopping the server …');
-  const starts = await measureStarts();
-  say('Setting the stage: server, guard, two gateways, bare servers …');
-  const stage = await setStage(closing);
-  const load = await startLoadGenerator();
-  closing.push(() => load.stop());
-  say('Token endpoint …');
-  const tokens = await compareTokenEndpoints(load, stage);
-  say('Tool calls …');
-  const calls = await compareToolCalls(load, stage);
-  say('Clicks …');
-  const clicks = await measureClicks(stage);
-  const table = tableOf({ tokens, calls, clicks, starts });
-  process.stdout.write(`${table}\n`);
-  await writeFile(DOCUMENT, documentOf(table, new Date()));
-  say(`Took ${Math.round((performance.now() - startedAt) / 1000)} s; written to docs/benchmarks.md.`);
-} finally {
-  await closeAll();
+const { positionals } = parseArgs({ allowPositionals: true, options: { quick: { type: 'boolean' } } });
+const unknown = positionals.filter((name) => !SECTION_NAMES.includes(name as SectionName));
+if (unknown.length > 0) {
+  say(`There is no section ${unknown.join(', ')}. There are: ${SECTION_NAMES.join(', ')}.`);
+  process.exit(2);
 }
-process.exit(0);
+const names = positionals.length === 0 ? SECTION_NAMES : SECTION_NAMES.filter((name) => positionals.includes(name));
+const isWhole = names.length === SECTION_NAMES.length && !IS_QUICK;
+
+const startedAt = performance.now();
+const { tables, hasFailed } = await measureSections(names, say);
+const took = `Took ${Math.round((performance.now() - startedAt) / 1000)} s`;
+for (const table of tables.values()) process.stdout.write(`${table}\n\n`);
+if (isWhole && !hasFailed) await writeFile(DOCUMENT, documentOf(tables, new Date()));
+say(isWhole && !hasFailed ? `${took}; written to docs/benchmarks.md.` : `${took}; docs/benchmarks.md stays as it is.`);
+process.exit(hasFailed ? 1 : 0);

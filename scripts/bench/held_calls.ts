@@ -16,8 +16,8 @@ import type { WeighedReady, Weight } from './weighed_node.ts';
 /** Below what one tool server may have of them at a time. */
 const HELD_PER_GUARD = 500;
 /** Sent a few at a time, so that none meets the limit of requests that are worked on at a time. */
-const SENT_AT_A_TIME = 10;
-const SENDING_PAUSE_MS = 40;
+const SENT_AT_A_TIME = 5;
+const PROBE_PAUSE_MS = 15;
 
 /** Per item, in bytes; medians over the rounds. */
 export interface MemoryFinding {
@@ -110,9 +110,10 @@ async function holdOnce(node: Node, port: number, pending: readonly Pending[]): 
     const requests: string[] = [];
     for (const { world, stepUps } of pending) requests.push(...(await waits(world, stepUps.slice(0, HELD_PER_GUARD))));
     const answers = sockets.send(requests);
+    // One after the other, each where the node has room: an answer to this probe says that it has read what came before.
     for (const [index, send] of answers.sending.entries()) {
       send();
-      if (index % SENT_AT_A_TIME === 0) await sleep(SENDING_PAUSE_MS);
+      if (index % SENT_AT_A_TIME === 0) await probe(port);
     }
     await sleep(requests.length === 0 ? 0 : HELD_MS);
     const held = await weigh(node);
@@ -123,6 +124,12 @@ async function holdOnce(node: Node, port: number, pending: readonly Pending[]): 
     sockets.close();
     await sleep(REST_MS);
   }
+}
+
+async function probe(port: number): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/readyz`);
+  await response.arrayBuffer();
+  await sleep(PROBE_PAUSE_MS);
 }
 
 async function waits(world: NodeWorld, stepUps: readonly string[]): Promise<string[]> {

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
+const COME_AGAIN_MS = 300;
+
 /** Many connections to one node, each with one request at a time, that stay open as long as they are asked to. */
 export class HeldSockets {
   readonly #sockets: readonly Socket[];
@@ -38,7 +40,11 @@ export class HeldSockets {
     const received: string[] = [];
     const sending = requests.map((request, index) => () => {
       const socket = this.#sockets[index];
-      socket?.once('data', (bytes: Buffer) => received.push(bytes.toString().slice(0, 500)));
+      // A server without room says so at once, and a guard comes again.
+      socket?.on('data', (bytes: Buffer) => {
+        if (bytes.includes(' 503 ')) setTimeout(() => socket.write(request), COME_AGAIN_MS);
+        else received.push(bytes.toString().slice(0, 500));
+      });
       socket?.write(request);
     });
     return { sending, received };

@@ -19,6 +19,8 @@ export interface GapFinding {
   readonly worstMs: number;
   /** Of all requests from before the fault until after it. */
   readonly failedShare: number;
+  /** What most of them were told. */
+  readonly failedWith: string | null;
   /** From the end of the fault, where it has one; null where nothing came back. */
   readonly afterMs: number | null;
 }
@@ -57,7 +59,7 @@ export async function measureRecovery(closing: Closing): Promise<RecoveryFinding
   return { killToReadyMs: median(ready), killToReadyWorstMs: Math.max(...ready), gaps };
 }
 
-export async function primaryKilled(closing: Closing): Promise<GapFinding[]> {
+async function primaryKilled(closing: Closing): Promise<GapFinding[]> {
   const directory = await mkdtemp(join(tmpdir(), 'countersign-bench-sentinel-'));
   closing.push(() => rm(directory, { recursive: true, force: true }));
   const redis = await RedisSentinel.open(directory);
@@ -103,25 +105,29 @@ interface Fault {
 }
 
 async function notice(world: NodeWorld, fault: string, { inflict, mend }: Fault): Promise<GapFinding[]> {
-  const seen = new Map<string, { gaps: number[]; after: number[]; requests: number; failures: number }>();
+  const seen = new Map<string, { gaps: number[]; after: number[]; requests: number; reasons: Map<string, number> }>();
   for (let round = 0; round < FAULT_ROUNDS; round += 1) {
     const clients = await SteadyClients.start(world);
     await sleep(BEFORE_FAULT_MS);
     const overAt = await inflict();
     await sleep(AFTER_FAULT_MS);
     for (const noticed of await clients.stop()) {
-      const known = seen.get(noticed.what) ?? { gaps: [], after: [], requests: 0, failures: 0 };
-      if (process.env.REASONS) process.stderr.write(`${fault} ${noticed.what} ${noticed.requests} ${JSON.stringify([...noticed.reasons])}\n`);
+      const known = seen.get(noticed.what) ?? { gaps: [], after: [], requests: 0, reasons: new Map<string, number>() };
       known.gaps.push(noticed.gapMs);
       if (overAt !== null) known.after.push(noticed.firstSuccessMs(overAt));
       known.requests += noticed.requests;
-      known.failures += noticed.failures;
+      for (const [why, count] of noticed.reasons) known.reasons.set(why, (known.reasons.get(why) ?? 0) + count);
       seen.set(noticed.what, known);
     }
     await mend();
   }
-  return [...seen].map(([client, { gaps, after, requests, failures }]) => ({
-    ...{ fault, client, gapMs: median(gaps), worstMs: Math.max(...gaps), failedShare: failures / requests },
-    afterMs: after.length === 0 ? null : median(after),
-  }));
+  return [...seen].map(([client, { gaps, after, requests, reasons }]) => {
+    const failures = [...reasons].sort(([, one], [, other]) => other - one);
+    const failedShare = failures.reduce((sum, [, count]) => sum + count, 0) / requests;
+    return {
+      ...{ fault, client, gapMs: median(gaps), worstMs: Math.max(...gaps), failedShare },
+      failedWith: failures[0]?.[0] ?? null,
+      afterMs: after.length === 0 ? null : median(after),
+    };
+  });
 }

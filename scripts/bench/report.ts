@@ -1,13 +1,7 @@
 import type { Compared } from './compare.ts';
 import { addedMs, type Run, rateRatio, typical } from './figures.ts';
 import type { StartUp } from './start_up.ts';
-
-export interface Findings {
-  readonly tokens: readonly Compared[];
-  readonly calls: readonly Compared[];
-  readonly clicks: Run;
-  readonly starts: StartUp;
-}
+import { milliseconds, orNothing, ratio, tableOf, whole } from './table.ts';
 
 const HEADER = [
   'What',
@@ -15,14 +9,22 @@ const HEADER = [
   ...['c=16 /s', 'p50 ms', 'p99 ms', 'ratio', 'CPU ms'],
 ];
 
-/** The one table. A ratio is against the bare system of the same kind, whose own is 1. */
-export function tableOf({ tokens, calls, clicks, starts }: Findings): string {
-  const rows = [...compared(tokens), ...compared(calls)];
-  rows.push(['Click to resumed call', '', milliseconds(clicks.p50Ms), milliseconds(clicks.p99Ms)]);
-  rows.push(['First start to first 200 (with initdb)', '', milliseconds(starts.firstMs)]);
-  rows.push(['Later start to first 200', '', milliseconds(starts.laterMs)]);
-  const table = aligned([HEADER, ...rows.map((row) => HEADER.map((_, index) => row[index] ?? ''))]);
-  return `${table}\n\n${memoryLine(starts)}`;
+/** A ratio is against the bare system of the same kind, whose own is 1. */
+export function comparedTable(group: readonly Compared[]): string {
+  return tableOf(HEADER, compared(group));
+}
+
+export function clicksTable(clicks: Run): string {
+  const row = ['Click to resumed call', milliseconds(clicks.p50Ms), milliseconds(clicks.p99Ms)];
+  return tableOf(['What', 'p50 ms', 'p99 ms'], [row]);
+}
+
+export function startsTable(starts: StartUp): string {
+  const rows = [
+    ['First start to first 200 (with initdb)', milliseconds(starts.firstMs)],
+    ['Later start to first 200', milliseconds(starts.laterMs)],
+  ];
+  return `${tableOf(['What', 'ms'], rows)}\n\n${memoryLine(starts)}`;
 }
 
 function compared(group: readonly Compared[]): string[][] {
@@ -38,7 +40,7 @@ function compared(group: readonly Compared[]): string[][] {
       isBaseline ? '' : milliseconds(addedMs(entry.one, baseline.one)),
       ...[whole(many.perSecond), milliseconds(many.p50Ms), milliseconds(many.p99Ms)],
       isBaseline ? '1' : ratio(rateRatio(entry.many, baseline.many)),
-      many.cpuMs === null ? '' : milliseconds(many.cpuMs),
+      orNothing(many.cpuMs),
     ];
   });
 }
@@ -49,15 +51,4 @@ function memoryLine({ memory }: StartUp): string {
   return `Memory at rest: server process ${mebibytes(serverBytes)} MiB (RSS), PostgreSQL ${mebibytes(postgresBytes)} MiB (PSS of all its processes).`;
 }
 
-function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = HEADER.map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join(' | ')} |`;
-  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
-  return [line(rows[0] ?? []), rule, ...rows.slice(1).map(line)].join('\n');
-}
-
-const whole = (value: number) => Math.round(value).toLocaleString('en');
-const ratio = (value: number) => value.toFixed(2);
-const milliseconds = (value: number) => (value < 100 ? value.toFixed(value < 10 ? 2 : 1) : whole(value));
 const mebibytes = (bytes: number) => Math.round(bytes / 1024 / 1024);

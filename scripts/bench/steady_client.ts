@@ -12,7 +12,6 @@ export interface Noticed {
   /** The longest time between two successes. */
   readonly gapMs: number;
   readonly requests: number;
-  readonly failures: number;
   /** What came instead, and how often. */
   readonly reasons: ReadonlyMap<string, number>;
   /** From a moment of interest to the next success. */
@@ -68,7 +67,7 @@ export class SteadyClients {
     return {
       what: question.name,
       gapMs: Math.max(...times.slice(1).map((at, index) => at - (times[index] ?? at))),
-      ...{ requests: sent.length, reasons, failures: sent.length - successes.length },
+      ...{ requests: sent.length, reasons },
       firstSuccessMs: (after) => (successes.find((at) => at > after) ?? Number.NaN) - after,
     };
   }
