@@ -16,7 +16,7 @@ import { loadChain, loadVoter } from './chain.ts';
 import { readDecisionToken } from './decision_token.ts';
 import { REASON_LENGTH_MAX } from './limits.ts';
 import { enqueue } from './outbox.ts';
-import { cacheApproved, type StepUpRow, statusOf, wakeStepUp } from './status.ts';
+import { cacheApproved, type StepUpRow, wakeStepUp } from './status.ts';
 import { viewStepUp } from './view.ts';
 
 export interface Decide {
@@ -279,5 +279,5 @@ async function makeGrant(
       expires_at: grant.expires_at.toISOString(),
     },
   });
-  afterCommit(() => cacheApproved(store, statusOf(store, row), grant.expires_at));
+  afterCommit(() => cacheApproved(store, row, grant.expires_at));
 }

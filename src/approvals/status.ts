@@ -1,4 +1,5 @@
 import type { Selectable } from 'kysely';
+import { z } from 'zod';
 import type { StepUpsTable } from '../store/postgres/tables.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
@@ -21,6 +22,8 @@ export async function findStepUp(db: Tx | Store['db'], id: string): Promise<Step
   return db.selectFrom('step_ups').selectAll().where('id', '=', id).executeTakeFirst();
 }
 
+const cacheEntrySchema = z.object({ tool_server: z.string(), status: stepUpStatusSchema });
+
 const cacheKey = (stepUpId: string) => `grant:${stepUpId}`;
 
 // A cache and a wake-up: when the store cannot be asked, PostgreSQL is, and waiters find out by polling.
@@ -29,16 +32,26 @@ const cacheKey = (stepUpId: string) => `grant:${stepUpId}`;
  * Caches a positive answer for polls, for as long as the grant lives. It never authorizes a run: redeeming asks
  * PostgreSQL (invariant 1), so a forged or outlived entry costs one refused redemption.
  */
-export async function cacheApproved(store: Store, status: StepUpStatus, grantExpiresAt: Date): Promise<void> {
+export async function cacheApproved(
+  store: Store,
+  row: Parameters<typeof statusOf>[1] & Pick<StepUpRow, 'tool_server_id'>,
+  grantExpiresAt: Date,
+): Promise<void> {
   const ttlMs = grantExpiresAt.getTime() - Date.now();
+  const entry = { tool_server: row.tool_server_id, status: statusOf(store, row) };
   await store.ephemeral
-    .put(cacheKey(status.step_up_id), JSON.stringify(status), ttlMs)
+    .put(cacheKey(row.id), JSON.stringify(entry), ttlMs)
     .catch(unasked(store, 'an approval was not cached'));
 }
 
-export async function cachedStatus(store: Store, stepUpId: string): Promise<StepUpStatus | undefined> {
+/** For the guard of this tool server, which learns of no other's step-ups; null for whoever may see all. */
+export async function cachedStatus(
+  store: Store,
+  stepUpId: string,
+  toolServerId: string | null,
+): Promise<StepUpStatus | undefined> {
   const text = await store.ephemeral.get(cacheKey(stepUpId)).catch(unasked(store, 'the cache was not asked'));
-  return text === undefined ? undefined : parseStatus(text, stepUpId);
+  return text === undefined ? undefined : parseStatus(text, stepUpId, toolServerId);
 }
 
 export async function forgetCached(store: Store, stepUpId: string): Promise<void> {
@@ -60,12 +73,12 @@ function unasked({ log }: Pick<Store, 'log'>, what: string) {
 }
 
 /** What somebody else wrote under our keys counts as nothing. */
-function parseStatus(text: string, stepUpId: string): StepUpStatus | undefined {
+function parseStatus(text: string, stepUpId: string, toolServerId: string | null): StepUpStatus | undefined {
   try {
-    const status = stepUpStatusSchema.safeParse(JSON.parse(text));
-    return status.success && status.data.step_up_id === stepUpId && status.data.state === 'approved'
-      ? status.data
-      : undefined;
+    const entry = cacheEntrySchema.safeParse(JSON.parse(text));
+    if (!entry.success || (toolServerId !== null && entry.data.tool_server !== toolServerId)) return undefined;
+    const { status } = entry.data;
+    return status.step_up_id === stepUpId && status.state === 'approved' ? status : undefined;
   } catch {
     return undefined;
   }

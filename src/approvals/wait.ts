@@ -21,7 +21,7 @@ export async function waitForStepUp(
 ): Promise<Result<StepUpStatus, Refusal>> {
   let last: StepUpStatus | undefined;
   const read = async (): Promise<StepUpStatus | 'missing' | undefined> => {
-    const cached = last === undefined ? undefined : await cachedStatus(store, input.stepUpId);
+    const cached = last === undefined ? undefined : await cachedStatus(store, input.stepUpId, input.toolServerId);
     if (cached !== undefined) return cached;
     const row = await findStepUp(store.db, input.stepUpId);
     if (row === undefined || (input.toolServerId !== null && row.tool_server_id !== input.toolServerId))
