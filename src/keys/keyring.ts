@@ -78,7 +78,7 @@ function view(reading: () => KeyReading): Omit<Keyring, 'onChange' | 'refresh' |
       reading().keys.filter((key) => key.purpose === purpose),
       timeOf(reading()),
     );
-  const isCurrent = () => performance.now() - reading().readAtMs <= KEYS_STALE_SECONDS_MAX * 1000;
+  const isCurrent = () => performance.now() - reading().askedAtMs <= KEYS_STALE_SECONDS_MAX * 1000;
   const published = (purpose?: 'token' | 'lease') =>
     (purpose === undefined ? (['token', 'lease'] as const) : [purpose]).flatMap((one) =>
       using(one).map((key) => publicPart(key)),

@@ -19,10 +19,13 @@ export interface KeyReading {
   /** The clock of PostgreSQL, and that of this process since its start, when they were read. */
   readonly databaseTime: Date;
   readonly readAtMs: number;
+  /** When they were asked for: what was revoked later may not be in the answer, however late that was read. */
+  readonly askedAtMs: number;
 }
 
 /** Reads the keys in force. What is `known` is not opened again: a key never changes. */
 export async function readKeys(store: Pick<Store, 'db' | 'vault'>, known: readonly OpenedKey[]): Promise<KeyReading> {
+  const askedAtMs = performance.now();
   const { rows } = await sql<KeyRow & { database_time: Date }>`
     select keys.*, clock_timestamp() as database_time from keys
     where purpose <> 'checkpoint' and state <> 'revoked'
@@ -33,7 +36,7 @@ export async function readKeys(store: Pick<Store, 'db' | 'vault'>, known: readon
     const secret = secrets.get(kid) ?? openNamed(store, kid, private_sealed);
     return { kid, purpose, state, activates_at, retires_at, verifies_until, secret };
   });
-  return { keys, databaseTime: rows[0]?.database_time ?? new Date(), readAtMs };
+  return { keys, databaseTime: rows[0]?.database_time ?? new Date(), readAtMs, askedAtMs };
 }
 
 export function timeOf({ databaseTime, readAtMs }: KeyReading): Date {

@@ -1,8 +1,10 @@
 import { jwtVerify, SignJWT } from 'jose';
+import type { KyselyPlugin } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TokenVerifier } from '../../src/api/bearer.ts';
 import { type Keyring, KeysOutdated, openKeyring } from '../../src/keys/keyring.ts';
 import { KEYS_STALE_SECONDS_MAX } from '../../src/keys/limits.ts';
+import { readKeys } from '../../src/keys/read_keys.ts';
 import { revokeKey } from '../../src/keys/retire.ts';
 import { rotateKey } from '../../src/keys/rotate.ts';
 import { tokenVerificationKeys } from '../../src/keys/verification_keys.ts';
@@ -107,6 +109,17 @@ describe('a keyring', () => {
     }
     await keyring.refresh();
     expect(keyring.signer('token').kid).toBe(kid);
+  });
+
+  test('counts its age from when it asked, since a process may stand still before it reads the answer', async () => {
+    const store = createTestStore(database);
+    const late = {
+      transformQuery: ({ node }: { node: unknown }) => node,
+      transformResult: ({ result }: { result: unknown }) => new Promise((done) => setTimeout(done, 300, result)),
+    };
+    const reading = await readKeys({ ...store, db: store.db.withPlugin(late as unknown as KyselyPlugin) }, []);
+    expect(reading.keys.length).toBeGreaterThan(0);
+    expect(reading.readAtMs - reading.askedAtMs).toBeGreaterThan(250);
   });
 
   test('finds a key that another process made a moment ago', async () => {
