@@ -31,7 +31,8 @@ update outbox set state = 'dropped', finished_at = clock_timestamp(), leased_unt
 delete from outbox_pauses;
 
 -- Who could act at that moment: compare it with what you know of the time since.
-select 'administrator' as what, id, display_name as name from people where state = 'active' and is_administrator
+select case when is_administrator then 'administrator' else 'person' end as what, id, display_name as name
+  from people where state = 'active'
 union all select 'agent', id, name from agents where state = 'active'
 union all select 'tool server', id, name from tool_servers where state = 'active'
 order by what, name;

@@ -55,6 +55,7 @@ test('after_restore.sql ends whatever could be misused, and says who can act', a
   expect(results.at(-1)?.rows).toEqual([
     { what: 'administrator', id: scene.administrator.person.id, name: 'Grace' },
     { what: 'agent', id: scene.claims.client_id, name: 'Notes agent' },
+    { what: 'person', id: scene.requester.person.id, name: 'Ada' },
     { what: 'tool server', id: scene.server.id, name: 'files' },
   ]);
   expect(await epoch()).not.toEqual(before);
