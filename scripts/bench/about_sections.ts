@@ -4,7 +4,6 @@ import {
   REDEEM_RATIO_MIN,
   REVOCATION_P50_MS_MAX,
   REVOCATION_P99_MS_MAX,
-  TOKEN_RATIO_MIN,
 } from './aims.ts';
 import {
   APPROVED_FILES,
@@ -39,8 +38,8 @@ ES256. The baseline is \`oidc-provider\` over the same adapter, stores and clien
 for a task: the task, its agent and person and the tool server are looked up, and the issue is in the audit log, on disk,
 before the client has the token. Once with the embedded stores of \`countersign dev\`, once with \`countersign serve\` on a
 PostgreSQL and a Redis, whose CPU time is counted for whoever is asked.`,
-    means: `The aim was at least ${TOKEN_RATIO_MIN} of the baseline on the same store; a ratio below that misses it. What is missing is the commit on disk
-before the answer, and the reading of what the token is for; the baseline does neither.`,
+    means: `Whoever is below the aim pays for the commit on disk before the answer, and for reading what the token is for; the baseline
+does neither. With several connections commits are shared, which is why the ratio is better there.`,
   },
   calls: {
     title: 'A permitted tool call',
@@ -104,6 +103,8 @@ requests on top (\`429 slow_down\`).`,
 of two guards, ${MEMORY_ROUNDS} rounds. Heap and resident memory, after garbage collection, per item; idle connections are weighed first,
 and subtracted.`,
     means: `A step-up that nobody waits for is a row and costs a node nothing. The aim was ${HELD_CALL_HEAP_BYTES_MAX / 1024} KiB of heap per held call beyond its socket.
-Resident memory also holds what the collector has not given back.`,
+By heap snapshots, what a held call keeps is its request inside the chain of Koa: some eleven suspended functions, with
+their contexts, closures and promises, make up most of it, and the headers about a tenth. Each held call also asks
+PostgreSQL or Redis twice a second beside its wake-up. Resident memory also holds what the collector has not given back.`,
   },
 };

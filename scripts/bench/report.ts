@@ -1,7 +1,8 @@
+import { TOKEN_RATIO_MIN } from './aims.ts';
 import type { Compared } from './compare.ts';
 import { addedMs, type Run, rateRatio, typical } from './figures.ts';
 import type { StartUp } from './start_up.ts';
-import { milliseconds, orNothing, ratio, tableOf, whole } from './table.ts';
+import { milliseconds, orNothing, ratio, tableOf, verdict, whole } from './table.ts';
 
 const HEADER = [
   'What',
@@ -12,6 +13,20 @@ const HEADER = [
 /** A ratio is against the bare system of the same kind, whose own is 1. */
 export function comparedTable(group: readonly Compared[]): string {
   return tableOf(HEADER, compared(group));
+}
+
+/** Of each server against the baseline on the same stores. */
+export function tokensTable(group: readonly Compared[]): string {
+  const reached = group
+    .filter(({ name, baseline }) => name !== baseline)
+    .map((entry) => {
+      const bare = group.find(({ name }) => name === entry.baseline) ?? entry;
+      const [one, many] = [rateRatio(entry.one, bare.one), rateRatio(entry.many, bare.many)];
+      const isMet = Math.min(one, many) >= TOKEN_RATIO_MIN;
+      return `${entry.name}: ${ratio(one)} and ${ratio(many)}, ${verdict(isMet)}.`;
+    });
+  const aim = `Aim: at least ${ratio(TOKEN_RATIO_MIN)} of the rate of bare oidc-provider on the same store, with 1 and with 16 connections.`;
+  return `${comparedTable(group)}\n\n${aim} ${reached.join(' ')}`;
 }
 
 export function clicksTable(clicks: Run): string {

@@ -4,7 +4,7 @@ import { startLoadGenerator } from './load.ts';
 import { measureNodes } from './nodes.ts';
 import { measureRecovery } from './recovery.ts';
 import { measureRedeem } from './redeem.ts';
-import { clicksTable, comparedTable, startsTable } from './report.ts';
+import { clicksTable, comparedTable, startsTable, tokensTable } from './report.ts';
 import { memoryTable, nodesTable, recoveryTable, redeemTable, revocationTable } from './report_nodes.ts';
 import { measureRevocation } from './revocation.ts';
 import type { SectionName } from './section_names.ts';
@@ -22,7 +22,7 @@ const SECTIONS: Readonly<Record<SectionName, (closing: Closing) => Promise<strin
   tokens: async (closing) => {
     const load = await startLoad(closing);
     const nodes = await setTokenStage(closing);
-    return comparedTable(await compareTokenEndpoints(load, await setStage(closing), nodes));
+    return tokensTable(await compareTokenEndpoints(load, await setStage(closing), nodes));
   },
   calls: async (closing) => {
     const load = await startLoad(closing);
