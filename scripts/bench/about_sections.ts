@@ -39,7 +39,7 @@ for a task: the task, its agent and person and the tool server are looked up, an
 before the client has the token. Once with the embedded stores of \`countersign dev\`, once with \`countersign serve\` on a
 PostgreSQL and a Redis, whose CPU time is counted for whoever is asked.`,
     means: `Whoever is below the aim pays for the commit on disk before the answer, and for reading what the token is for; the baseline
-does neither. With several connections commits are shared, which is why the ratio is better there.`,
+does neither. With several connections, commits are shared.`,
   },
   calls: {
     title: 'A permitted tool call',
