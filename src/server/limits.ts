@@ -58,6 +58,8 @@ export const SET_UP_LINK_SECONDS = 86_400;
 export const PRUNE_MS = 60_000;
 export const PRUNE_OLD_ROUNDS = 60;
 export const PRUNE_ROWS_MAX = 1_000;
+/** A token lives on by the clock of a node that is behind PostgreSQL's, which may be by CLOCK_OFFSET_MS_MAX. */
+export const REVOKED_TOKENS_KEPT_SECONDS = 60;
 /** Expired sessions and links are kept this long for those who ask what happened; messages that were sent as well. */
 export const PEOPLE_RECORDS_KEPT_DAYS = 30;
 export const OUTBOX_KEPT_DAYS = 30;

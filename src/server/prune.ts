@@ -3,7 +3,14 @@ import type { Config } from '../config.ts';
 import { pruneEvents, thinCheckpoints } from '../events/prune.ts';
 import type { Store } from '../store/store.ts';
 import { pruneStepUps } from '../tasks/prune.ts';
-import { OUTBOX_KEPT_DAYS, PEOPLE_RECORDS_KEPT_DAYS, PRUNE_MS, PRUNE_OLD_ROUNDS, PRUNE_ROWS_MAX } from './limits.ts';
+import {
+  OUTBOX_KEPT_DAYS,
+  PEOPLE_RECORDS_KEPT_DAYS,
+  PRUNE_MS,
+  PRUNE_OLD_ROUNDS,
+  PRUNE_ROWS_MAX,
+  REVOKED_TOKENS_KEPT_SECONDS,
+} from './limits.ts';
 
 /** Of many nodes one prunes at a time; the others have nothing to do. The number only has to differ from other locks of ours. */
 const PRUNE_LOCK = 7_310_004;
@@ -69,7 +76,7 @@ async function alone(store: Store, work: (store: Store) => Promise<void>): Promi
 async function pruneExpired(store: Store, artifacts: { prune(): Promise<number> }): Promise<void> {
   while ((await artifacts.prune()) > 0) await sql`select 1`.execute(store.db);
   await deleteWhere(store, 'ephemeral_entries', 'expires_at < now()');
-  await deleteWhere(store, 'revoked_tokens', 'expires_at < now()');
+  await deleteWhere(store, 'revoked_tokens', `expires_at < now() - interval '${REVOKED_TOKENS_KEPT_SECONDS} seconds'`);
 }
 
 async function pruneOld(store: Store, retention: Config['retention']): Promise<void> {

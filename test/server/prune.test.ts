@@ -53,6 +53,10 @@ async function addRows(): Promise<void> {
       .values({ jti: `token ${name}`, expires_at })
       .execute();
   }
+  await store.db
+    .insertInto('revoked_tokens')
+    .values({ jti: 'token lives by a slow clock', expires_at: new Date(Date.now() - 5_000) })
+    .execute();
   const artifacts = createPostgresArtifactStore(store);
   await artifacts.save('RefreshToken', 'fresh', { payload: {}, grantId: newId('gra') }, 3_600);
   await artifacts.save('Grant', 'without end', { payload: {} }, undefined);
@@ -83,7 +87,7 @@ test('pruning deletes what expired, however much it is, and nothing else', async
     (await rows(table)).map((row) => String((JSON.parse(row) as Record<string, unknown>)[column])).sort();
   expect(await names('sessions', 'id_hash')).toEqual(['session expired', 'session fresh']);
   expect(await names('links', 'token_hash')).toEqual(['link expired', 'link fresh']);
-  expect(await names('revoked_tokens', 'jti')).toEqual(['token fresh']);
+  expect(await names('revoked_tokens', 'jti')).toEqual(['token fresh', 'token lives by a slow clock']);
   const artifacts = await store.db.selectFrom('artifacts').select('kind').orderBy('kind').execute();
   expect(artifacts.map((artifact) => artifact.kind)).toEqual(['Grant', 'RefreshToken']);
 });
