@@ -95,7 +95,12 @@ test('F4: an approval written into Redis by hand authorizes nothing', async () =
       ...{ step_up_id: waiting.stepUpId, state: 'approved', reason: null, approval_url: waiting.approvalUrl },
       expires_at: new Date(Date.now() + HOUR_MS).toISOString(),
     };
-    await store.put(`grant:${waiting.stepUpId}`, JSON.stringify(status), HOUR_MS);
+    const { tool_server_id: tool_server } = await place.database.db
+      .selectFrom('step_ups')
+      .select('tool_server_id')
+      .where('id', '=', waiting.stepUpId)
+      .executeTakeFirstOrThrow();
+    await store.put(`grant:${waiting.stepUpId}`, JSON.stringify({ tool_server, status }), HOUR_MS);
     expect(await store.get(`grant:${waiting.stepUpId}`)).toContain('approved');
   } finally {
     await connection.close();
