@@ -10,7 +10,7 @@ import { startAgain } from './fault_plan.ts';
 import { GuardedLedger } from './guarded_ledger.ts';
 import { SERVED_BY } from './haproxy.ts';
 import { type Asked, History } from './history.ts';
-import { call } from './installation.ts';
+import { call, until } from './installation.ts';
 import { readEvents } from './logged_events.ts';
 import { decideOn, RecordedAgent, RecordedGuard, type TaskToken } from './recorded_clients.ts';
 import { readRecord } from './records.ts';
@@ -50,6 +50,13 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const node of place.nodes) await startAgain(node);
+  await place.untilReady();
+  // The load balancer learns by its own probes that a server is back.
+  for (const node of NODES) {
+    await at(node);
+    const answers = async () => (await fetch(`${place.issuer}/livez`)).headers.get(SERVED_BY) === `node${node}`;
+    await until(`the load balancer uses server ${node}`, async () => ((await answers()) ? true : undefined));
+  }
   await place.balancer.useOnly(...NODES);
 });
 
