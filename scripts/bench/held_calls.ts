@@ -16,7 +16,7 @@ import type { WeighedReady, Weight } from './weighed_node.ts';
 /** Below what one tool server may have of them at a time. */
 const HELD_PER_GUARD = 500;
 /** Sent a few at a time, so that none meets the limit of requests that are worked on at a time. */
-const SENT_AT_A_TIME = 5;
+const SENT_AT_A_TIME = 10;
 const PROBE_PAUSE_MS = 15;
 
 /** Per item, in bytes; medians over the rounds. */
@@ -107,18 +107,16 @@ async function holdOnce(node: Node, port: number, pending: readonly Pending[]): 
     const host = `127.0.0.1:${port}`;
     await sockets.answered(() => `GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     const idle = await weigh(node);
-    const requests: string[] = [];
-    for (const { world, stepUps } of pending) requests.push(...(await waits(world, stepUps.slice(0, HELD_PER_GUARD))));
-    const answers = sockets.send(requests);
-    // One after the other, each where the node has room: an answer to this probe says that it has read what came before.
-    for (const [index, send] of answers.sending.entries()) {
-      send();
+    const waits = (await Promise.all(pending.map(waitsOf))).flat();
+    const { steps, problems } = sockets.hold(async (index) => (await waits[index]?.()) ?? '');
+    // A few at a time: an answer to the probe says that the node has read what came before.
+    for (const [index, step] of steps.slice(0, waits.length).entries()) {
+      await step();
       if (index % SENT_AT_A_TIME === 0) await probe(port);
     }
-    await sleep(requests.length === 0 ? 0 : HELD_MS);
+    await sleep(waits.length === 0 ? 0 : HELD_MS);
     const held = await weigh(node);
-    const [early] = answers.received;
-    if (early !== undefined || !sockets.isWhole) throw new Error(`A call was not held: ${early}`);
+    if (problems.length > 0 || !sockets.isWhole) throw new Error(`A call was not held: ${problems[0]}`);
     return { perSocket: each(before, idle, HELD_CALLS), perHeld: each(idle, held, HELD_CALLS) };
   } finally {
     sockets.close();
@@ -132,17 +130,16 @@ async function probe(port: number): Promise<void> {
   await sleep(PROBE_PAUSE_MS);
 }
 
-async function waits(world: NodeWorld, stepUps: readonly string[]): Promise<string[]> {
+/** For each step-up what makes the request that waits for it, with a new proof each time. */
+async function waitsOf({ world, stepUps }: Pending): Promise<(() => Promise<string>)[]> {
   const { guard, installation } = world;
   const own = await guard.token({ scope: GUARD_API_SCOPE });
-  const requests: string[] = [];
-  for (const stepUp of stepUps) {
+  return stepUps.slice(0, HELD_PER_GUARD).map((stepUp) => async () => {
     const path = GUARD_API.wait(stepUp);
     const proof = await guard.proof(path, { method: 'GET', accessToken: own });
     const headers = [`Host: ${installation.host}`, `Authorization: DPoP ${own}`, `DPoP: ${proof}`].join('\r\n');
-    requests.push(`GET ${path}?seconds=${WAIT_SECONDS_MAX} HTTP/1.1\r\n${headers}\r\n\r\n`);
-  }
-  return requests;
+    return `GET ${path}?seconds=${WAIT_SECONDS_MAX} HTTP/1.1\r\n${headers}\r\n\r\n`;
+  });
 }
 
 function weigh({ process: child }: Node): Promise<Weight> {

@@ -32,22 +32,25 @@ export class HeldSockets {
     }
   }
 
-  /** One step per request that sends it; nothing waits for an answer, but what comes is kept. */
-  send(requests: readonly string[]): {
-    readonly sending: readonly (() => void)[];
-    readonly received: readonly string[];
+  /**
+   * One step per connection that sends its request. A wait that ended, or for which there was no room, is asked for again,
+   * as a guard does; any other answer is kept.
+   */
+  hold(requestOf: (index: number) => Promise<string>): {
+    readonly steps: readonly (() => Promise<void>)[];
+    readonly problems: readonly string[];
   } {
-    const received: string[] = [];
-    const sending = requests.map((request, index) => () => {
-      const socket = this.#sockets[index];
-      // A server without room says so at once, and a guard comes again.
-      socket?.on('data', (bytes: Buffer) => {
-        if (bytes.includes(' 503 ')) setTimeout(() => socket.write(request), COME_AGAIN_MS);
-        else received.push(bytes.toString().slice(0, 500));
+    const problems: string[] = [];
+    const steps = this.#sockets.map((socket, index) => async () => {
+      const send = async () => socket.write(await requestOf(index));
+      socket.on('data', (bytes: Buffer) => {
+        if (bytes.includes(' 503 ')) setTimeout(send, COME_AGAIN_MS);
+        else if (bytes.includes('"state":"open"')) void send();
+        else problems.push(bytes.toString().slice(0, 500));
       });
-      socket?.write(request);
+      await send();
     });
-    return { sending, received };
+    return { steps, problems };
   }
 
   get isWhole(): boolean {
