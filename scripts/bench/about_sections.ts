@@ -94,9 +94,9 @@ whatever comes back, ${FAULT_ROUNDS} rounds: the longest time without a success,
 of requests that failed in all that time. Clients sign each request anew and do not try again. Their usual gap is 50 ms.`,
     means: `The aim was ${READY_AFTER_KILL_MS_MAX / 1000} s from kill -9 to ready, which is a start. When the memory of used proofs moves, as it does to
 PostgreSQL when Redis is lost and back again once it answers, proofs from before the move are refused, because nobody
-knows whether they were used; with Sentinel both moves fall into one round. Clients of ours make a new one and ask again, and notice
-a delay where these clients count a failure. A client of tokens that goes on regardless meets the limit of failed
-requests on top (\`429 slow_down\`).`,
+knows whether they were used; with Sentinel both moves fall into one round. Clients of ours make a new one and ask again,
+and notice a delay where these clients count a failure. A client of tokens that goes on regardless may meet the limit of
+failed requests on top (\`429 slow_down\`).`,
   },
   memory: {
     title: 'Memory',
