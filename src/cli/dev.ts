@@ -6,6 +6,7 @@ import { makeLink } from '../people/make_link.ts';
 import { SET_UP_LINK_SECONDS, SIGN_IN_LINK_SECONDS } from '../server/limits.ts';
 import { type RunningServer, startServer } from '../server/start.ts';
 import type { Store } from '../store/store.ts';
+import { CommandError } from './command_error.ts';
 import { freePort } from './free_port.ts';
 import { loadConfig, packagedPolicies } from './load_config.ts';
 import { untilSignal } from './until_signal.ts';
@@ -43,6 +44,12 @@ const THIS_MACHINE = ['localhost:*', '127.0.0.1:*', '[::1]:*'];
 /** Runs a development server until a signal ends it: `countersign dev`. */
 export async function dev(options: DevOptions): Promise<void> {
   const config = await devConfig(options);
+  if (config.database.url !== null) {
+    throw new CommandError(
+      'The configuration names database.url, and a development server would change what is there: it brings its own PostgreSQL. ' +
+        'Run `countersign serve`, or take COUNTERSIGN_CONFIG and COUNTERSIGN_DATABASE__URL out of the environment.',
+    );
+  }
   const isLevelGiven = process.env.COUNTERSIGN_LOG_LEVEL !== undefined;
   const log = createLogger({ level: isLevelGiven ? config.log_level : 'warn', name: 'countersign' });
   const ended = untilSignal();
