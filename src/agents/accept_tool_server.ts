@@ -145,7 +145,9 @@ async function proveControl(store: Store, server: ToolServer, fetch: SafeFetch):
     if (response.status !== 200) return failed(`its metadata at ${url} answered ${response.status}.`);
     body = response.body;
   } catch {
-    return failed(`its metadata at ${url} could not be read.`);
+    return failed(
+      `its metadata at ${url} could not be read. On a private network or plain http it is read only if fetch_allowed_hosts names it.`,
+    );
   }
   const parsed = parseStrictJson(body);
   const metadata = parsed.ok ? parsed.value : null;
