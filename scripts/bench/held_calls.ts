@@ -16,7 +16,7 @@ import type { WeighedReady, Weight } from './weighed_node.ts';
 /** Below what one tool server may have of them at a time. */
 const HELD_PER_GUARD = 500;
 /** Sent a few at a time, so that none meets the limit of requests that are worked on at a time. */
-const SENT_AT_A_TIME = 10;
+const SENT_AT_A_TIME = 25;
 const PROBE_PAUSE_MS = 15;
 
 /** Per item, in bytes; medians over the rounds. */
@@ -105,7 +105,7 @@ async function holdOnce(node: Node, port: number, pending: readonly Pending[]): 
   const sockets = await HeldSockets.open(port, HELD_CALLS);
   try {
     const host = `127.0.0.1:${port}`;
-    await sockets.answered(() => `GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await sockets.answered(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     const idle = await weigh(node);
     const waits = (await Promise.all(pending.map(waitsOf))).flat();
     const { steps, problems } = sockets.hold(async (index) => (await waits[index]?.()) ?? '');

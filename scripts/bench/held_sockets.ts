@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
+const AT_A_TIME = 50;
 const COME_AGAIN_MS = 300;
 
 /** Many connections to one node, each with one request at a time, that stay open as long as they are asked to. */
@@ -13,22 +14,28 @@ export class HeldSockets {
 
   static async open(port: number, count: number): Promise<HeldSockets> {
     const sockets: Socket[] = [];
-    for (let index = 0; index < count; index += 1) {
-      const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-      socket.on('error', () => {});
-      await once(socket, 'connect');
-      sockets.push(socket);
+    while (sockets.length < count) {
+      const batch = Array.from({ length: Math.min(AT_A_TIME, count - sockets.length) }, async () => {
+        const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+        socket.on('error', () => {});
+        await once(socket, 'connect');
+        return socket;
+      });
+      sockets.push(...(await Promise.all(batch)));
     }
     return new HeldSockets(sockets);
   }
 
-  /** Sends one request on each, one after the other, and waits for its answer. */
-  async answered(requestOf: (index: number) => string): Promise<void> {
-    for (const [index, socket] of this.#sockets.entries()) {
-      const answer = once(socket, 'data');
-      socket.write(requestOf(index));
-      const [bytes] = (await answer) as [Buffer];
-      if (!bytes.includes(' 200 ')) throw new Error(`Answered: ${bytes.toString().slice(0, 500)}`);
+  /** Sends this request on each, some at a time, and waits for the answers. */
+  async answered(request: string): Promise<void> {
+    for (let from = 0; from < this.#sockets.length; from += AT_A_TIME) {
+      const batch = this.#sockets.slice(from, from + AT_A_TIME).map(async (socket) => {
+        const answer = once(socket, 'data');
+        socket.write(request);
+        const [bytes] = (await answer) as [Buffer];
+        if (!bytes.includes(' 200 ')) throw new Error(`Answered: ${bytes.toString().slice(0, 500)}`);
+      });
+      await Promise.all(batch);
     }
   }
 
