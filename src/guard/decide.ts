@@ -11,6 +11,7 @@ import { instant } from './held_lease.ts';
 import { refusalOf } from './issuer_link.ts';
 import { IssuerOutage } from './issuer_outage.ts';
 import { ROUNDS_MAX } from './limits.ts';
+import { reportOutcome } from './outcome.ts';
 import { type Redemption, redeem } from './redeem.ts';
 import { STOPPING } from './stopping.ts';
 
@@ -69,8 +70,10 @@ async function decideOnce(context: GuardContext, call: GuardedCall, asked: Asked
       return { kind: 'refuse', refusal: refusalOf(answer.value.refusal) };
     case 'replay':
       return { kind: 'replay', answer: answer.value };
-    case 'permit':
-      return { kind: 'permit', asked };
+    case 'permit': {
+      const late = context.lease.problem('all', instant());
+      return late === null ? { kind: 'permit', asked } : { kind: 'refuse', refusal: late };
+    }
     case 'approved':
       return redeemApproved(context, call, asked, action.value);
     case 'step_up':
@@ -117,8 +120,17 @@ async function redeemApproved(
   const stale = context.lease.problem('gated', instant());
   if (stale !== null) return { kind: 'refuse', refusal: stale };
   const redemption = await redeem(context, call.caller, action);
-  if (redemption.ok) return { kind: 'redeemed', asked, redemption: redemption.value };
+  if (redemption.ok) return unlessStale(context, asked, redemption.value);
   return EVALUATE_AGAIN.has(redemption.refusal.code) ? 'again' : { kind: 'refuse', refusal: redemption.refusal };
+}
+
+/** A process that stood still since it asked knows nothing of what ended meanwhile: the use is spent, and nothing runs. */
+async function unlessStale(context: GuardContext, asked: Asked, redemption: Redemption): Promise<Decided> {
+  const late = context.lease.problem('all', instant());
+  if (late === null) return { kind: 'redeemed', asked, redemption };
+  context.log.error({ redemption: redemption.redemptionId }, 'an approved call was not run: this guard stood still');
+  await reportOutcome(context, redemption, 'failed', null);
+  return { kind: 'refuse', refusal: late };
 }
 
 async function openStepUp(

@@ -286,6 +286,23 @@ test('silence: gated calls are refused first, an approved one too, then all; eac
   expect(await textOf('write_note', { text: 'approved before' })).toBe('wrote approved before');
 }, 60_000);
 
+test('a guard that stood still between redeeming and running runs nothing, and says that it did not', async () => {
+  await startOne({ gatedSeconds: 2, allSeconds: 3 });
+  const { issuer } = server;
+  await server.call('write_note', { text: 'late' });
+  const stepUp = await issuer.nextOpen();
+  issuer.decide(stepUp, 'approved');
+  issuer.beforeRedeemAnswer = () => {
+    issuer.leases.isMute = true;
+    const endsAt = performance.now() + 3_500;
+    while (performance.now() < endsAt);
+    return 'answer';
+  };
+  expect(await textOf('write_note', { text: 'late' })).toContain('No call is allowed until it has.');
+  expect(server.runs).toHaveLength(0);
+  expect(stepUp.redemption).toMatchObject({ outcome: 'failed' });
+}, 30_000);
+
 test.each([-7_000, 7_000, -90_000])(
   'a clock %i ms off refuses what needs approval and names the clock',
   async (offset) => {
