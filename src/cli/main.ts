@@ -1,10 +1,12 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { CommandError } from './command_error.ts';
 
 // Each command is loaded when it is run: help and a mistyped option answer at once, and a gateway holds no server code.
 
 const program = new Command('countersign')
+  .version(packageVersion(), '-v, --version', 'print the version')
   .description(
     'MCP step-up authorization: pauses a risky tool call, shows a person exactly what would run, and lets it run once\n' +
       'when the right people approve.',
@@ -194,6 +196,11 @@ audit
     ),
   )
   .action(async (files: string[], options) => (await import('./audit_verify.ts')).auditVerify(files, options));
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
 
 program.parseAsync().catch(async (error: unknown) => {
   const message = error instanceof CommandError ? error.message : (await import('./fail.ts')).explainFailure(error);

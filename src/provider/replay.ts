@@ -11,6 +11,7 @@ import {
   CLOCK_TOLERANCE_SECONDS,
   MEMORY_WAIT_MS_MAX,
 } from './limits.ts';
+import { requestFacts } from './request_facts.ts';
 
 /** Marks of used assertions and proofs, set atomically: the engine's own check reads first and writes later. */
 export function detectReplays(provider: Provider, ephemeral: EphemeralStore): void {
@@ -32,6 +33,7 @@ function assertRemembered(ephemeral: EphemeralStore, jti: string): void {
   if (assertion?.jti !== jti && proof?.jti !== jti)
     throw new Error('A mark was asked for that nothing in the request has.');
   if (assertion?.jti === jti && isForgotten(ephemeral, assertion.iat ?? 0)) {
+    if (ctx !== undefined) requestFacts(ctx).isForgotten = true;
     throw refusedAssertion('the client assertion is too old: make a new one');
   }
   if (proof?.jti === jti && isForgotten(ephemeral, proof.iat ?? 0)) throw refusedProof(FORGOTTEN_PROOF);

@@ -12,6 +12,8 @@ export interface RequestFacts {
   clientId?: string;
   /** Grants whose whole family was revoked while this request ran. */
   revokedGrants?: Set<string>;
+  /** Refused for being older than the memory of used ones: the memory moved, and nobody guessed. */
+  isForgotten?: boolean;
   /** The error that ended the request. */
   error?: Error;
 }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { AUTHORIZATIONS_PER_MINUTE, TOKEN_FAILURES_MAX } from '../../src/provider/limits.ts';
-import { postForm } from '../support/oauth_flow.ts';
-import { type OAuthServer, startOAuthServer } from '../support/oauth_server.ts';
+import { clientAssertion, postForm } from '../support/oauth_flow.ts';
+import { addPerson, addServiceAgent, type OAuthServer, startOAuthServer } from '../support/oauth_server.ts';
 
 let direct: OAuthServer;
 let behindProxy: OAuthServer;
@@ -51,3 +51,17 @@ test('authorization requests are bounded by address, whatever client they name',
   expect(await ask('203.0.113.40')).toBe(429);
   expect(await ask('203.0.113.41')).not.toBe(429);
 });
+
+test('an assertion that the memory is too young for is no guess: a client is not slowed down because the memory moved', async () => {
+  const agent = await addServiceAgent(direct.store, await addPerson(direct.store));
+  const ask = async (iat: number) => {
+    const assertion = await clientAssertion(direct, agent.clientId, agent.key, { claims: { iat, exp: iat + 60 } });
+    const fields = { grant_type: 'client_credentials', resource: `${direct.issuer}/api/v1`, ...assertion };
+    return postForm(direct, '/token', fields);
+  };
+  const before = Math.floor(direct.store.ephemeral.remembersSince.getTime() / 1000) - 10;
+  for (let attempt = 0; attempt <= TOKEN_FAILURES_MAX; attempt++) {
+    expect((await ask(before)).body.error_description).toContain('too old');
+  }
+  expect((await ask(Math.floor(Date.now() / 1000))).status).toBe(200);
+}, 30_000);

@@ -11,9 +11,11 @@ import { outageOf, unexpected } from './outage.ts';
 import type { RedisSettings } from './settings.ts';
 import { openSingleLink } from './single_link.ts';
 
+const CREDENTIALS_REFUSED = /\b(WRONGPASS|NOAUTH|NOPERM)\b/;
+
 /**
  * Connects to a Redis, to the primary the Sentinels name, or to a Cluster. Throws `RedisPolicyError` if one of its
- * primaries may evict or is older than 7.0, and `RedisOutage` if Redis does not answer in time: connect again later.
+ * primaries may evict, is older than 7.0 or refuses our credentials, and `RedisOutage` if Redis does not answer in time: connect again later.
  */
 export async function connectRedis(settings: RedisSettings, log: Logger): Promise<RedisConnection> {
   const link = settings.topology === 'cluster' ? openClusterLink(settings, log) : openSingleLink(settings, log);
@@ -38,6 +40,10 @@ async function inspect(settings: RedisSettings, link: Link): Promise<void> {
       if (error instanceof RedisPolicyError) throw error;
       const outage = outageOf(error);
       if (outage === undefined) throw unexpected(error);
+      // It does not mend itself, and a server that cannot sign in would move everybody's memory away from Redis.
+      if (CREDENTIALS_REFUSED.test(`${outage.message} ${link.problem() ?? ''}`)) {
+        throw new RedisPolicyError(adviceOf(outage, link, settings));
+      }
       if (performance.now() > deadlineMs) throw new RedisOutage(outage.reason, adviceOf(outage, link, settings));
     }
     await sleep(START_RETRY_MS);

@@ -51,10 +51,10 @@ describe('Redis as it is set up', () => {
     await expect(connectRedis(settings, silentLogger)).rejects.toThrow(RedisPolicyError);
   });
 
-  it('is an outage with a wrong password, which is not repeated', async () => {
+  it('is refused with a wrong password, which is not repeated', async () => {
     const settings = redisSettings([redis.port], { username: 'guest', password: 'wr0ng' });
     const refusal = connectRedis(settings, silentLogger);
-    await expect(refusal).rejects.toThrow(RedisOutage);
+    await expect(refusal).rejects.toThrow(RedisPolicyError);
     await expect(refusal).rejects.toThrow('WRONGPASS');
     const error = await refusal.catch((reason: unknown) => reason);
     expect(JSON.stringify(error) + String(error) + String((error as Error).cause)).not.toContain('wr0ng');
