@@ -28,5 +28,7 @@ export function sealOutcome(store: Store, dataKeyWrapped: Buffer, outcome: JsonO
 }
 
 export function openOutcome(store: Store, dataKeyWrapped: Buffer, sealed: Buffer): JsonObject {
-  return JSON.parse(openWith(store.vault.openDataKey(ACTION_KEY_PURPOSE, dataKeyWrapped), sealed).toString('utf8')) as JsonObject;
+  return JSON.parse(
+    openWith(store.vault.openDataKey(ACTION_KEY_PURPOSE, dataKeyWrapped), sealed).toString('utf8'),
+  ) as JsonObject;
 }
