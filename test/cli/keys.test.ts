@@ -131,7 +131,7 @@ async function killRewrapInTheMiddle(environment: Readonly<Record<string, string
   const client = await database.pool.connect();
   try {
     await client.query('begin');
-    await client.query('select 1 from artifacts order by kind desc, id_hash desc limit 1 for update');
+    await client.query("select 1 from artifacts where kind = 'RefreshToken' order by id_hash desc limit 1 for update");
     const child = spawn(process.execPath, [COMMAND, 'keys', 'rewrap', '--config', config], {
       stdio: 'ignore',
       env: { ...process.env, ...environment },
@@ -140,6 +140,10 @@ async function killRewrapInTheMiddle(environment: Readonly<Record<string, string
     await expect.poll(left, { timeout: 60_000, interval: 50 }).toBeLessThan(count);
     child.kill('SIGKILL');
     expect(await exited).toEqual([null, 'SIGKILL']);
+    // PostgreSQL notices only when it wants to answer, and would finish the batch first.
+    await client.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+    );
   } finally {
     await client.query('rollback');
     client.release();
