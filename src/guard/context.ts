@@ -17,6 +17,8 @@ export interface GuardContext {
   readonly point: DecisionPoint;
   /** What this guard may rely on now. */
   readonly lease: Pick<HeldLease, 'problem'>;
+  /** Asks the server for a lease now, at most once a second; resolves when it was tried. */
+  readonly renewLease: () => Promise<void>;
   readonly manifest: Manifest;
   /** The protected handler. */
   readonly inner: McpFetch;

@@ -176,6 +176,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
     action: { issuer, resource, deployment },
     point,
     lease: parts.lease,
+    renewLease: parts.loop.renew,
     manifest,
     inner,
     key,

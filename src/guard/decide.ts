@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
@@ -10,7 +11,7 @@ import { type GuardContext, type GuardedCall, isCallerGone } from './context.ts'
 import { instant } from './held_lease.ts';
 import { refusalOf } from './issuer_link.ts';
 import { IssuerOutage } from './issuer_outage.ts';
-import { ROUNDS_MAX } from './limits.ts';
+import { LEASE_HEAR_MS, ROUNDS_MAX } from './limits.ts';
 import { reportOutcome } from './outcome.ts';
 import { type Redemption, redeem } from './redeem.ts';
 import { STOPPING } from './stopping.ts';
@@ -115,13 +116,21 @@ async function redeemApproved(
   if (asked.method === 'tools/call' && (context.manifest.digestOf(asked.name) ?? null) !== action.manifest_digest) {
     return 'again';
   }
+  const stale = await unlessHeard(context);
+  if (stale !== null) return { kind: 'refuse', refusal: stale };
   if (isCallerGone(call)) return { kind: 'gone' };
   if (context.closing.aborted) return { kind: 'refuse', refusal: STOPPING };
-  const stale = context.lease.problem('gated', instant());
-  if (stale !== null) return { kind: 'refuse', refusal: stale };
   const redemption = await redeem(context, call.caller, action);
   if (redemption.ok) return unlessStale(context, asked, redemption.value);
   return EVALUATE_AGAIN.has(redemption.refusal.code) ? 'again' : { kind: 'refuse', refusal: redemption.refusal };
+}
+
+/** After an outage the server is asked at once, rather than at the loop's next turn: nobody is refused for a pause. */
+async function unlessHeard({ lease, renewLease }: GuardContext): Promise<Refusal | null> {
+  const problem = lease.problem('gated', instant());
+  if (problem?.code !== 'unavailable') return problem;
+  await Promise.race([renewLease(), sleep(LEASE_HEAR_MS, undefined, { ref: false })]);
+  return lease.problem('gated', instant());
 }
 
 /** A process that stood still since it asked knows nothing of what ended meanwhile: the use is spent, and nothing runs. */
@@ -139,7 +148,7 @@ async function openStepUp(
   action: WireAction,
   answer: StepUpAnswer,
 ): Promise<Decided> {
-  const problem = checkGated(asked, context.manifest.tool(asked.name)) ?? context.lease.problem('gated', instant());
+  const problem = checkGated(asked, context.manifest.tool(asked.name)) ?? (await unlessHeard(context));
   if (problem !== null) return { kind: 'refuse', refusal: problem };
   if (answer.txn !== null) {
     const opened = await handInChallenge(context, action, answer.step_up.step_up_id, answer.txn, answer.why);

@@ -69,6 +69,8 @@ export const MESSAGE_BYTES_MAX = 32 * 1024 * 1024;
 export const LEASE_WAIT_SECONDS = 5;
 export const LEASE_RETRY_MS = 250;
 export const LEASE_RETRY_MS_MAX = 1_000;
+/** How long a call that needs approval waits for word from a server that was silent. */
+export const LEASE_HEAR_MS = 2_000;
 /** Before asking again after an answer that came early and told nothing. */
 export const LEASE_PAUSE_MS = 250;
 export const SILENCE_GATED_SECONDS = 10;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeProtectedHeader, type JWK, type JWTPayload, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { LeaseContent } from '../../src/wire/lease.ts';
@@ -264,7 +265,7 @@ test('while the log is read anew, what needs approval is refused and what is per
 });
 
 test('silence: gated calls are refused first, an approved one too, then all; each says why; all come back', async () => {
-  await startOne({ gatedSeconds: 2, allSeconds: 5 });
+  await startOne({ gatedSeconds: 2, allSeconds: 12 });
   const { issuer } = server;
   await server.call('write_note', { text: 'approved before' });
   issuer.decide(await issuer.nextOpen(), 'approved');
@@ -284,6 +285,23 @@ test('silence: gated calls are refused first, an approved one too, then all; eac
   issuer.leases.isMute = false;
   await until(async () => (await textOf('read_notes', {})) === 'no notes yet');
   expect(await textOf('write_note', { text: 'approved before' })).toBe('wrote approved before');
+}, 60_000);
+
+test('the first call after an outage is not refused for want of a lease: it asks for one', async () => {
+  await startOne({ gatedSeconds: 2, allSeconds: 60 });
+  const { leases } = server.issuer;
+  const good = leases.replace;
+  const fail = () => {
+    leases.replace = () => 'no lease';
+    leases.wake();
+  };
+  fail();
+  for (let round = 0; round < 3; round += 1) {
+    await until(async () => (await textOf('write_note', { text: 'b' })).includes('No call that needs approval'));
+    leases.replace = good;
+    expect(await textOf('write_note', { text: 'b' })).toContain('a person must approve');
+    fail();
+  }
 }, 60_000);
 
 test('a guard that stood still between redeeming and running runs nothing, and says that it did not', async () => {
