@@ -3,101 +3,112 @@ import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Chain } from '../model/eligibility.ts';
 import type { Tx } from '../store/store.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { chainOf, type Lineage, loadLineage } from './lineage.ts';
 
 /**
- * Locks everything a step-up descends from FOR SHARE, always in this order: people, agent, task, delegation, tool
- * server (design §4). A revocation takes FOR UPDATE on one of them, so it commits wholly before or wholly after.
- * The end of the task is compared before its lock is waited for; step-ups and grants end with their task at the latest, and
+ * Locks everything a step-up descends from FOR SHARE, always in this order: people, agents, tasks, delegations, tool
+ * server, each by id (design §4). A revocation takes FOR UPDATE on one of them, so it commits wholly before or wholly after.
+ * Ends are compared before their locks are waited for; step-ups and grants end with their task at the latest, and
  * theirs is compared after. `voterId` decides in this transaction.
  */
 export async function lockAncestors(tx: Tx, stepUpId: string, voterId: string): Promise<Result<Chain, Refusal>> {
   const ids = await tx
     .selectFrom('step_ups')
-    .innerJoin('agents', 'agents.id', 'step_ups.agent_id')
-    .select(['requester_id', 'agent_id', 'task_id', 'delegation_id', 'tool_server_id', 'agents.owner_id'])
-    .where('step_ups.id', '=', stepUpId)
+    .select(['delegation_id', 'tool_server_id'])
+    .where('id', '=', stepUpId)
     .executeTakeFirst();
-  if (ids === undefined) return refused(refusal('not_found', 'There is no such request.'));
-  return lockChain(tx, ids, [voterId]);
+  const lineage = ids === undefined ? undefined : await loadLineage(tx, ids.delegation_id);
+  if (ids === undefined || lineage === undefined) return refused(refusal('not_found', 'There is no such request.'));
+  return lockChain(tx, lineage, ids.tool_server_id, [voterId]);
 }
 
-export interface ChainIds {
-  readonly requester_id: string;
-  readonly owner_id: string;
-  readonly agent_id: string;
-  readonly task_id: string;
-  readonly delegation_id: string;
-  readonly tool_server_id: string;
-}
-
-/**
- * One statement for the whole chain, since every wait for PostgreSQL here is a wait with locks. Each part reads the one before it
- * whole, which is what keeps the order of the locks; what is read is the newest version, also after a wait. People whose
- * votes count are locked with the others, in one order; whether they may vote is for the caller to see.
- */
-export async function lockChain(tx: Tx, ids: ChainIds, voterIds: readonly string[]): Promise<Result<Chain, Refusal>> {
-  const row = await lockRows(tx, ids, voterIds);
-  if (row.requester_state !== 'active' || row.owner_state !== 'active') {
-    return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active any more.'));
-  }
-  if (row.agent_state !== 'active') {
-    return refused(refusal('agent_inactive', 'The agent is not active any more.'));
-  }
-  if (row.agent_owner_id !== ids.owner_id) {
-    return refused(refusal('conflict', 'The agent got another owner in this moment. Try again.'));
-  }
-  if (row.task_state !== 'active' || row.is_task_running !== true) {
-    return refused(refusal('task_ended', 'The task has ended.'));
-  }
-  if (row.is_delegated !== true) return refused(refusal('task_ended', 'The delegation was revoked.'));
+/** As `lockLineage`, with the tool server that is called. People whose votes count are locked with the others. */
+export async function lockChain(
+  tx: Tx,
+  lineage: Lineage,
+  toolServerId: string,
+  voterIds: readonly string[],
+): Promise<Result<Chain, Refusal>> {
+  const row = await lockRows(tx, lineage, toolServerId, voterIds);
+  const alive = checkAlive(row, lineage);
+  if (!alive.ok) return alive;
   if (row.server_state !== 'active') {
     return refused(refusal('tool_server_inactive', 'The tool server is not active any more.'));
   }
-  return accepted({
-    requesterId: ids.requester_id,
-    agentOwnerId: row.agent_owner_id,
-    toolServerOwnerId: row.server_owner_id,
-  });
+  return accepted(chainOf(lineage, row.server_owner_id));
+}
+
+/**
+ * Locks what a delegation descends from, itself included, for whoever makes something below it: a revocation that is under way
+ * is waited for, and one that comes later finds what was made.
+ */
+export async function lockLineage(tx: Tx, lineage: Lineage): Promise<Result<true, Refusal>> {
+  return checkAlive(await lockRows(tx, lineage, null, []), lineage);
 }
 
 /** What the locks found; null where there is no such row. */
 interface LockedRows {
-  readonly requester_state: string | null;
-  readonly owner_state: string | null;
-  readonly agent_state: string | null;
-  readonly agent_owner_id: string | null;
-  readonly task_state: string | null;
-  readonly is_task_running: boolean | null;
-  readonly is_delegated: boolean | null;
+  readonly live_people: number;
+  readonly agents_alive: number;
+  readonly same_owners: number;
+  readonly tasks_active: number;
+  readonly delegations_alive: number;
   readonly server_state: string | null;
   readonly server_owner_id: string | null;
 }
 
-async function lockRows(tx: Tx, ids: ChainIds, voterIds: readonly string[]): Promise<LockedRows> {
+function checkAlive(row: LockedRows, lineage: Lineage): Result<true, Refusal> {
+  if (row.live_people !== new Set([lineage.requester_id, ...lineage.owner_ids]).size) {
+    return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active any more.'));
+  }
+  if (row.agents_alive !== lineage.agent_ids.length) {
+    return refused(refusal('agent_inactive', 'The agent, or one that it acts for, is not active any more.'));
+  }
+  if (row.same_owners !== lineage.agent_ids.length) {
+    return refused(refusal('conflict', 'The agent got another owner in this moment. Try again.'));
+  }
+  if (row.tasks_active !== lineage.task_ids.length) return refused(refusal('task_ended', 'The task has ended.'));
+  if (row.delegations_alive !== lineage.delegation_ids.length) {
+    return refused(refusal('task_ended', 'The delegation was revoked, or has ended.'));
+  }
+  return accepted(true);
+}
+
+// One statement for the whole chain, since every wait for PostgreSQL here is a wait with locks. Each part reads the one
+// before it whole, which is what keeps the order of the locks; what is read is the newest version, also after a wait.
+async function lockRows(
+  tx: Tx,
+  lineage: Lineage,
+  toolServerId: string | null,
+  voterIds: readonly string[],
+): Promise<LockedRows> {
+  const acting = [lineage.requester_id, ...lineage.owner_ids];
   const { rows } = await sql<LockedRows>`with person as materialized (
-      select id, state from people where id = any(${[ids.requester_id, ids.owner_id, ...voterIds]}::text[])
-      order by id for share
+      select id, state from people where id = any(${[...acting, ...voterIds]}::text[]) order by id for share
     ), agent as materialized (
-      select state, owner_id from agents where id = ${ids.agent_id} and (select count(*) from person) > 0 for share
+      select id, owner_id, state = 'active' and coalesce(ends_at > clock_timestamp(), true) as is_alive from agents
+      where id = any(${lineage.agent_ids}::text[]) and (select count(*) from person) > 0 order by id for share
     ), task as materialized (
-      select state, expires_at > clock_timestamp() as is_running from tasks
-      where id = ${ids.task_id} and (select count(*) from agent) > 0 for share
+      select state = 'active' and expires_at > clock_timestamp() as is_running from tasks
+      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0 order by id for share
     ), delegation as materialized (
-      select revoked_at is null as is_live from delegations
-      where id = ${ids.delegation_id} and (select count(*) from task) > 0 for share
+      select revoked_at is null and coalesce(expires_at > clock_timestamp(), true) as is_live from delegations
+      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0 order by id for share
     ), server as materialized (
       select state, owner_id from tool_servers
-      where id = ${ids.tool_server_id} and (select count(*) from delegation) > 0 for share
+      where id = ${toolServerId} and (select count(*) from delegation) > 0 for share
     )
     select
       (select state from server) as server_state,
       (select owner_id from server) as server_owner_id,
-      (select is_live from delegation) as is_delegated,
-      (select state from task) as task_state,
-      (select is_running from task) as is_task_running,
-      (select state from agent) as agent_state,
-      (select owner_id from agent) as agent_owner_id,
-      (select state from person where id = ${ids.requester_id}) as requester_state,
-      (select state from person where id = ${ids.owner_id}) as owner_state`.execute(tx);
+      (select count(*) from delegation where is_live)::int as delegations_alive,
+      (select count(*) from task where is_running)::int as tasks_active,
+      (select count(*) from agent where is_alive)::int as agents_alive,
+      (select count(*) from agent a
+        join unnest(${lineage.agent_ids}::text[], ${lineage.owner_ids}::text[]) as o (agent_id, owner_id)
+        on o.agent_id = a.id and o.owner_id = a.owner_id)::int as same_owners,
+      (select count(*) from person where state = 'active' and id = any(${acting}::text[]))::int as live_people`.execute(
+    tx,
+  );
   return rows[0]!;
 }

@@ -1,19 +1,28 @@
 import type { Chain, Voter } from '../model/eligibility.ts';
 import type { Tx } from '../store/store.ts';
 import { VOTERS_MAX } from './limits.ts';
+import { chainOf, type Lineage, loadLineage } from './lineage.ts';
 
 /** Who acts in the chain of a step-up, from stored records, never from a token. */
 export async function loadChain(
   db: Tx,
-  ids: { readonly requester_id: string; readonly agent_id: string; readonly tool_server_id: string },
+  ids: { readonly delegation_id: string; readonly tool_server_id: string },
 ): Promise<Chain> {
-  const row = await db
-    .selectFrom('agents')
-    .innerJoin('tool_servers', (join) => join.on('tool_servers.id', '=', ids.tool_server_id))
-    .select(['agents.owner_id as agentOwnerId', 'tool_servers.owner_id as toolServerOwnerId'])
-    .where('agents.id', '=', ids.agent_id)
+  return (await loadChainAndLineage(db, ids)).chain;
+}
+
+export async function loadChainAndLineage(
+  db: Tx,
+  ids: { readonly delegation_id: string; readonly tool_server_id: string },
+): Promise<{ readonly chain: Chain; readonly lineage: Lineage }> {
+  const lineage = await loadLineage(db, ids.delegation_id);
+  if (lineage === undefined) throw new Error(`There is no delegation ${ids.delegation_id}.`);
+  const { owner_id } = await db
+    .selectFrom('tool_servers')
+    .select('owner_id')
+    .where('id', '=', ids.tool_server_id)
     .executeTakeFirstOrThrow();
-  return { requesterId: ids.requester_id, ...row };
+  return { lineage, chain: chainOf(lineage, owner_id) };
 }
 
 export async function loadVoter(db: Tx, personId: string): Promise<Voter | undefined> {

@@ -10,7 +10,7 @@ import { transactRepeatably } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockChain } from './ancestors.ts';
-import { loadActiveVoters, loadChain } from './chain.ts';
+import { loadActiveVoters, loadChainAndLineage } from './chain.ts';
 import { expireBinding } from './expire.ts';
 import { DENIALS_PER_AGENT_MAX } from './limits.ts';
 import { sealAction } from './sealed_action.ts';
@@ -39,11 +39,10 @@ export interface RegisterStepUp {
  */
 export async function registerStepUp(store: Store, input: RegisterStepUp): Promise<Result<StepUpRow, Refusal>> {
   return transactRepeatably(store, async (tx, afterCommit) => {
-    const ids = { requester_id: input.requesterId, agent_id: input.agentId, tool_server_id: input.toolServerId };
-    const chain = await loadChain(tx, ids);
+    const ids = { delegation_id: input.delegationId, tool_server_id: input.toolServerId };
+    const { chain, lineage } = await loadChainAndLineage(tx, ids);
     // What ends the task meanwhile waits for this, and withdraws what it finds then; or this finds the task ended.
-    const lineage = { ...ids, owner_id: chain.agentOwnerId, task_id: input.taskId, delegation_id: input.delegationId };
-    const alive = await lockChain(tx, lineage, []);
+    const alive = await lockChain(tx, lineage, input.toolServerId, []);
     if (!alive.ok) return alive;
     await expireBinding(store, tx, afterCommit, input.bindingDigest);
     const known = await findUndecided(tx, input.bindingDigest);
@@ -108,7 +107,8 @@ function columns(input: RegisterStepUp) {
     opened_at: null,
     // Nobody is asked for longer than the answer could be used.
     expires_at: sql<Date>`least(clock_timestamp() + make_interval(secs => ${input.requirements.timeout_seconds}),
-      (select expires_at from tasks where id = ${input.taskId}))`,
+      (select expires_at from tasks where id = ${input.taskId}),
+      (select expires_at from delegations where id = ${input.delegationId}))`,
     decided_at: null,
   };
 }

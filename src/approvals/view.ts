@@ -35,7 +35,7 @@ export async function viewStepUp(
     const chain = await loadChain(tx, row);
     const requirements = row.requirements as unknown as Requirements;
     const mayVote = requirements.gates.some((gate) => mayVoteFor(gate, voter, chain, store.rules.singleOperator));
-    const isParty = voter.id === chain.requesterId || voter.id === chain.agentOwnerId || voter.isAdministrator;
+    const isParty = voter.id === chain.requesterId || chain.accountableIds.includes(voter.id) || voter.isAdministrator;
     if (!voter.isActive || (!mayVote && !isParty)) return hidden;
     const names = await loadNames(tx, row);
     const decisions = await loadDecisions(tx, row);
@@ -217,7 +217,8 @@ function describeViewer(
   if (!mayDecide && state === 'open') {
     if (hasDecided) whyNot = 'You decided this already; it waits for others.';
     else if (voter.id === chain.requesterId) whyNot = 'The agent works for you here, so somebody else must decide.';
-    else if (voter.id === chain.agentOwnerId) whyNot = 'You own this agent, so somebody else must decide.';
+    else if (chain.accountableIds.includes(voter.id))
+      whyNot = 'You answer for an agent of this chain, so somebody else must decide.';
     else whyNot = 'The policy does not name you as an approver of this call.';
   }
   return {

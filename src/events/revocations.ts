@@ -8,14 +8,11 @@ const REVOKING: Partial<Record<EventKind, readonly (readonly [what: Revoked, id:
   // The whole family ends with its task.
   'token.reused': [['task', 'task']],
   'task.ended': [['task', 'task']],
-  // A token names its task, not its delegation.
-  'delegation.revoked': [
-    ['delegation', 'delegation'],
-    ['task', 'task'],
-  ],
+  'delegation.revoked': [['delegation', 'delegation']],
   'agent.suspended': [['agent', 'agent']],
   'agent.offboarded': [['agent', 'agent']],
   'person.disabled': [['person', 'person']],
+  'person.deleted': [['person', 'person']],
   'tool_server.suspended': [['tool_server', 'tool_server']],
   'key.revoked': [['key', 'kid']],
   'key.made': [['keys', 'kid']],

@@ -145,6 +145,7 @@ function readVerdict(token: string, payload: JWTPayload, kid: string): Result<To
       requester: sub,
       agents: actors(act).map((actor) => actor.sub),
       tasks: [task.id, task.root],
+      delegations: task.delegation === undefined ? [] : [task.delegation],
       kid,
       issuedAt: iat,
     },

@@ -20,6 +20,7 @@ export interface TokenNames {
   readonly requester: string;
   readonly agents: readonly string[];
   readonly tasks: readonly string[];
+  readonly delegations: readonly string[];
   readonly kid: string;
   /** Seconds since the epoch. */
   readonly issuedAt: number;
@@ -118,6 +119,7 @@ export class HeldLease {
     const at = (what: string, id: string) => this.#revoked.get(`${what} ${id}`, now);
     if (at('token', token.jti) !== undefined || at('key', token.kid) !== undefined) return true;
     if (token.tasks.some((id) => at('task', id) !== undefined)) return true;
+    if (token.delegations.some((id) => at('delegation', id) !== undefined)) return true;
     const until = Math.max(at('person', token.requester) ?? 0, ...token.agents.map((id) => at('agent', id) ?? 0));
     return token.issuedAt <= until + REVOKED_TOLERANCE_SECONDS;
   }

@@ -7,18 +7,24 @@ const SECRET_BYTES = 32;
 /** One prefix per kind of record, so that an id in a log or a support mail says what it names. */
 export type IdPrefix =
   | 'agt' // agent
+  | 'apt' // API token
   | 'att' // attempt, made by a guard for one execution
   | 'dec' // decision
   | 'dlg' // delegation
   | 'gin' // guard instance
   | 'gra' // elevated grant
+  | 'grp' // group of people
   | 'msg' // message of a channel
+  | 'own' // ownership of an agent
   | 'prs' // person
   | 'red' // redemption
+  | 'ssf' // stream of shared signals
   | 'stp' // step-up
+  | 'tpl' // task template
   | 'tsk' // task
   | 'tsv' // tool server
-  | 'txn'; // transaction challenge
+  | 'txn' // transaction challenge
+  | 'wkl'; // workload of an agent
 
 /** A new random id of 128 bits: `prefix_` and 26 characters of lower-case base32 (RFC 4648 §6, no padding). */
 export function newId(prefix: IdPrefix): string {

@@ -9,19 +9,20 @@ export interface Voter {
 /** The people who act in the chain of a call: nobody among them decides about it (invariant 6). */
 export interface Chain {
   readonly requesterId: string;
-  readonly agentOwnerId: string;
+  /** Owners and deputies of every agent in it, past ones included since the task began. */
+  readonly accountableIds: readonly string[];
   readonly toolServerOwnerId: string | null;
 }
 
 /**
- * Whether this person may vote for this gate. The task's own requester may only where the gate names `requester`; the
- * agent's owner only as that requester. In single-operator mode the one administrator may vote anywhere, once.
+ * Whether this person may vote for this gate. The task's own requester may only where the gate names `requester`;
+ * whoever answers for an agent of the chain only as that requester. In single-operator mode the one administrator may vote anywhere, once.
  */
 export function mayVoteFor(gate: Gate, voter: Voter, chain: Chain, singleOperator: boolean): boolean {
   if (!voter.isActive) return false;
   if (singleOperator && voter.isAdministrator) return true;
   if (voter.id === chain.requesterId) return gate.approvers.includes('requester');
-  if (voter.id === chain.agentOwnerId) return false;
+  if (chain.accountableIds.includes(voter.id)) return false;
   return gate.approvers.some((approver) => {
     if (approver === 'administrators') return voter.isAdministrator;
     if (approver === 'owner') return voter.id === chain.toolServerOwnerId;
@@ -31,7 +32,7 @@ export function mayVoteFor(gate: Gate, voter: Voter, chain: Chain, singleOperato
 
 /** Deciding about one's own agent or errand: this needs proof that the person, not the agent, is at the keyboard. */
 export function isSelfApproval(voterId: string, chain: Chain): boolean {
-  return voterId === chain.requesterId || voterId === chain.agentOwnerId;
+  return voterId === chain.requesterId || chain.accountableIds.includes(voterId);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import type { Store } from '../store/store.ts';
-import { findLiveTaskById } from './live_task.ts';
+import { findLiveDelegation, findLiveTaskById } from './live_task.ts';
 
 export interface IssuedToken extends JWTPayload {
   readonly jti: string;
@@ -8,7 +8,7 @@ export interface IssuedToken extends JWTPayload {
   readonly client_id: string;
   readonly exp: number;
   readonly scope?: string;
-  readonly task?: { readonly id: string };
+  readonly task?: { readonly id: string; readonly delegation?: string };
   readonly cnf?: { readonly jkt?: string };
 }
 
@@ -47,5 +47,8 @@ export async function isInForce(store: Store, token: IssuedToken): Promise<boole
     .executeTakeFirst();
   if (revoked !== undefined) return false;
   if (token.task === undefined) return true;
-  return (await findLiveTaskById(store, token.task.id)).ok;
+  const { id, delegation } = token.task;
+  const live =
+    delegation === undefined ? await findLiveTaskById(store, id) : await findLiveDelegation(store, delegation);
+  return live.ok && live.value.id === id && live.value.clientId === token.client_id;
 }

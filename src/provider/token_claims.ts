@@ -1,5 +1,6 @@
 import { type Configuration, errors } from 'oidc-provider';
 import { taskDetail } from './grants/authorization_details.ts';
+import type { LiveTask } from './live_task.ts';
 import { requestFacts } from './request_facts.ts';
 
 /** Design §7: which task, who acts, and truthfully how and when the person signed in. */
@@ -12,13 +13,21 @@ export const extraTokenClaims: NonNullable<Configuration['extraTokenClaims']> = 
   }
   const source = ctx.oidc.entities.AuthorizationCode ?? ctx.oidc.entities.RefreshToken;
   return {
-    task: { id: task.id, root: task.rootId },
-    act: { sub: task.agentId, client_id: task.clientId },
+    task: { id: task.id, root: task.rootId, ...(task.isRoot ? {} : { delegation: task.delegationId }) },
+    act: actClaim(task.actors),
     ...(source?.authTime === undefined ? {} : { auth_time: source.authTime }),
     ...(source?.amr === undefined ? {} : { amr: source.amr }),
     ...(source?.acr === undefined ? {} : { acr: source.acr }),
   };
 };
+
+/** RFC 8693 §4.1: outside, who acts now; inside, who handed it on. */
+function actClaim(actors: LiveTask['actors']): object {
+  return actors.reduce(
+    (inner, { id, client_id }) => ({ sub: id, client_id, ...(inner === undefined ? {} : { act: inner }) }),
+    undefined as object | undefined,
+  )!;
+}
 
 type Customizers = NonNullable<NonNullable<Configuration['formats']>['customizers']>;
 

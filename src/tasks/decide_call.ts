@@ -5,6 +5,7 @@ import { accepted, type Result, refused } from '../kernel/result.ts';
 import { type Decision, decideCall } from '../policy/decide.ts';
 import type { Store } from '../store/store.ts';
 import { type Action, actionDigest, bindingDigest } from '../wire/action_digest.ts';
+import { describeConstraint, unmetConstraint } from '../wire/constraints.ts';
 import type { EvaluateRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import type { CallChain } from './principal.ts';
@@ -93,13 +94,23 @@ export function decideOnCall(
   if (kind === 'call' && !tools.includes(action.name)) {
     return deny(refusal('tool_not_in_task', `The task does not include the tool "${action.name}".`));
   }
+  const unmet =
+    kind !== 'call'
+      ? undefined
+      : unmetConstraint(chain.constraints, { toolServerId: server.id, tool: action.name, arguments: action.arguments });
+  if (unmet !== undefined) {
+    const message = `This was delegated only where the argument ${unmet.argument} of "${action.name}" is ${describeConstraint(unmet)}.`;
+    return deny(refusal('outside_delegation', message));
+  }
   return decideCall(book.engine, policy.value.compiled, {
     action: kind,
     server: server.name,
     target: action.name,
     arguments: action.arguments,
     agent: {
-      ...chain.agent,
+      id: chain.agent.id,
+      name: chain.agent.name,
+      kind: chain.agent.kind,
       owner: { ...chain.owner, groups: [] },
     },
     requester: { ...chain.requester, groups: [] },

@@ -1,73 +1,159 @@
 import { sql } from 'kysely';
+import { type Lineage, lineageColumns, lineageTables } from '../approvals/lineage.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
-import type { AccessTokenClaims } from '../wire/claims.ts';
+import { type AccessTokenClaims, actors } from '../wire/claims.ts';
+import type { BoundConstraint } from '../wire/constraints.ts';
 import type { Principal } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { narrowest } from './narrow.ts';
 
 /** Who calls, for whom, within which task: from the token's pointers and our own records (design §3). */
 export interface CallChain {
   readonly principal: Principal;
-  readonly agent: { readonly id: string; readonly name: string; readonly kind: 'interactive' | 'service' };
+  readonly agent: ChainAgent;
   readonly owner: { readonly id: string; readonly is_administrator: boolean };
   readonly requester: { readonly id: string; readonly is_administrator: boolean };
   readonly task: {
     readonly id: string;
+    readonly root_id: string;
     readonly purpose_code: string;
+    /** What is left of the task's tools by this hop, those above it, and the bounds of their agents now. */
     readonly tools: ToolSelection;
     readonly depth: number;
+    readonly has_budget: boolean;
   };
+  readonly constraints: readonly BoundConstraint[];
+  readonly lineage: Lineage;
   readonly amr: readonly string[];
+  /** The thumbprint of the key that the token is bound to; null for a bearer token. */
+  readonly jkt: string | null;
   /** When all of this was so, by the clock of PostgreSQL. */
   readonly readAt: Date;
 }
 
+export interface ChainAgent {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'interactive' | 'service';
+  readonly trust_zone: string;
+  readonly dpop_required: boolean;
+}
+
+interface ChainRow extends Lineage {
+  readonly task_id: string;
+  readonly root_id: string;
+  readonly purpose_code: string;
+  readonly task_tools: ToolSelection;
+  readonly delegation_id: string;
+  readonly depth: number;
+  readonly delegated_tools: ToolSelection | null;
+  readonly constraints: readonly BoundConstraint[] | null;
+  readonly agent_id: string;
+  readonly name: string;
+  readonly kind: 'interactive' | 'service';
+  readonly trust_zone: string;
+  readonly dpop_required: boolean;
+  readonly client_id: string;
+  readonly owner_id: string;
+  readonly owner_is_admin: boolean;
+  readonly requester_is_admin: boolean;
+  readonly bounds: readonly (ToolSelection | null)[];
+  readonly has_budget: boolean;
+  readonly is_revoked: boolean;
+  readonly agents_alive: boolean;
+  readonly people_active: boolean;
+  readonly is_running: boolean;
+  readonly read_at: Date;
+}
+
 /** Reads the chain of a verified token in one query and refuses if any part of it has ended. */
 export async function loadCallChain(store: Store, claims: AccessTokenClaims): Promise<Result<CallChain, Refusal>> {
-  const row = await store.db
-    .selectFrom('tasks as t')
-    .innerJoin('agents as a', 'a.id', 't.agent_id')
-    .innerJoin('people as r', 'r.id', 't.requester_id')
-    .innerJoin('people as o', 'o.id', 'a.owner_id')
-    .innerJoin('delegations as d', (join) => join.onRef('d.task_id', '=', 't.id').onRef('d.agent_id', '=', 'a.id'))
-    .leftJoin('revoked_tokens as x', (join) => join.on('x.jti', '=', claims.jti))
-    .select(['t.id as task_id', 't.client_id', 't.state as task_state', 't.purpose_code', 't.tools', 't.root_id'])
-    .select(sql<boolean>`t.expires_at > clock_timestamp()`.as('is_task_running'))
-    .select(sql<Date>`clock_timestamp()`.as('read_at'))
-    .select(['a.id as agent_id', 'a.name', 'a.kind', 'a.state as agent_state', 'a.client_id as agent_client'])
-    .select(['r.id as requester_id', 'r.state as requester_state', 'r.is_administrator as requester_is_admin'])
-    .select(['o.id as owner_id', 'o.state as owner_state', 'o.is_administrator as owner_is_admin'])
-    .select(['d.id as delegation_id', 'd.depth', 'd.revoked_at', 'x.jti as revoked_jti'])
-    .where('t.id', '=', claims.task.id)
-    .orderBy('d.depth', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+  const row = await readRow(store, claims);
   if (row === undefined) return refused(refusal('token_invalid', 'The token names a task that does not exist.'));
-  if (row.client_id !== claims.client_id || row.requester_id !== claims.sub || claims.act?.sub !== row.agent_id) {
+  if (!belongs(row, claims)) {
     return refused(refusal('token_invalid', 'The token does not belong to the task it names.'));
   }
-  if (row.revoked_jti !== null) return refused(refusal('token_invalid', 'The access token was revoked.'));
-  if (row.task_state !== 'active' || !row.is_task_running || row.revoked_at !== null) {
-    return refused(refusal('task_ended', 'The task has ended, and its tokens with it.'));
+  if (row.is_revoked) return refused(refusal('token_invalid', 'The access token was revoked.'));
+  if (!row.is_running) return refused(refusal('task_ended', 'The task has ended, and its tokens with it.'));
+  if (!row.agents_alive) {
+    return refused(refusal('agent_inactive', 'The agent, or one that it acts for, is not active.'));
   }
-  if (row.agent_state !== 'active') return refused(refusal('agent_inactive', 'The agent is not active.'));
-  if (row.requester_state !== 'active' || row.owner_state !== 'active') {
+  if (!row.people_active) {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
   }
+  const { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids } = row;
   return accepted({
     principal: {
-      requester: row.requester_id,
+      requester: requester_id,
       agent: row.agent_id,
       task: row.task_id,
       delegation: row.delegation_id,
       client_id: row.client_id,
     },
-    agent: { id: row.agent_id, name: row.name, kind: row.kind },
+    agent: {
+      id: row.agent_id,
+      name: row.name,
+      kind: row.kind,
+      trust_zone: row.trust_zone,
+      dpop_required: row.dpop_required,
+    },
     owner: { id: row.owner_id, is_administrator: row.owner_is_admin },
-    requester: { id: row.requester_id, is_administrator: row.requester_is_admin },
-    task: { id: row.task_id, purpose_code: row.purpose_code, tools: row.tools, depth: row.depth },
+    requester: { id: requester_id, is_administrator: row.requester_is_admin },
+    task: {
+      id: row.task_id,
+      root_id: row.root_id,
+      purpose_code: row.purpose_code,
+      tools: narrowest(row.task_tools, [row.delegated_tools, ...row.bounds]),
+      depth: row.depth,
+      has_budget: row.has_budget,
+    },
+    constraints: row.constraints ?? [],
+    lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids },
     amr: claims.amr ?? [],
+    jkt: claims.cnf?.jkt ?? null,
     readAt: row.read_at,
   });
+}
+
+/** The token's pointers name records; who is in them is what the records say. */
+function belongs(row: ChainRow, claims: AccessTokenClaims): boolean {
+  const acting = actors(claims.act).map((actor) => actor.sub);
+  return (
+    row.client_id === claims.client_id &&
+    row.requester_id === claims.sub &&
+    row.root_id === claims.task.root &&
+    acting.length === row.agent_ids.length &&
+    acting.every((id, index) => id === row.agent_ids[row.agent_ids.length - 1 - index])
+  );
+}
+
+async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainRow | undefined> {
+  const { id, delegation } = claims.task;
+  const which = delegation === undefined ? sql`d.kind = 'root'` : sql`d.id = ${delegation}`;
+  const { rows } = await sql<ChainRow>`select t.requester_id, ${lineageColumns},
+      t.id as task_id, t.root_id, t.purpose_code, t.tools as task_tools,
+      d.id as delegation_id, d.depth, d.tools as delegated_tools, d.constraints,
+      a.id as agent_id, a.name, a.kind, a.trust_zone, a.dpop_required, a.client_id, a.owner_id,
+      o.is_administrator as owner_is_admin, r.is_administrator as requester_is_admin,
+      (select jsonb_agg(x.bound) from agents x where x.id = any(c.agent_ids)) as bounds,
+      exists (select 1 from task_budgets b where b.task_id = any(c.task_ids)) as has_budget,
+      exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,
+      not exists (select 1 from agents x where x.id = any(c.agent_ids)
+        and (x.state <> 'active' or x.ends_at <= clock_timestamp())) as agents_alive,
+      r.state = 'active' and not exists (select 1 from agents x join people p on p.id = x.owner_id
+        where x.id = any(c.agent_ids) and p.state <> 'active') as people_active,
+      not exists (select 1 from tasks x where x.id = any(c.task_ids)
+        and (x.state <> 'active' or x.expires_at <= clock_timestamp()))
+      and not exists (select 1 from delegations x where x.id = any(c.delegation_ids)
+        and (x.revoked_at is not null or x.expires_at <= clock_timestamp())) as is_running,
+      clock_timestamp() as read_at
+    from ${lineageTables}
+    join agents a on a.id = d.agent_id
+    join people o on o.id = a.owner_id
+    join people r on r.id = t.requester_id
+    where d.task_id = ${id} and ${which}
+    limit 1`.execute(db);
+  return rows[0];
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
 import { findToolServer, type ToolServer } from '../agents/tool_servers.ts';
+import { chainOf } from '../approvals/lineage.ts';
 import { forgetCached, wakeStepUp } from '../approvals/status.ts';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
@@ -93,12 +94,7 @@ function judge(
     voter: { id, isActive: state === 'active', isAdministrator: is_administrator },
     decision,
   }));
-  const acting = {
-    requesterId: chain.principal.requester,
-    agentOwnerId: chain.owner.id,
-    toolServerOwnerId: server.owner_id,
-  };
-  const counted = tally(grant.requirements, votes, acting, store.rules.singleOperator);
+  const counted = tally(grant.requirements, votes, chainOf(chain.lineage, server.owner_id), store.rules.singleOperator);
   if (counted.state !== 'approved') {
     return refused(refusal('grant_missing', 'Those who approved this call may not do so any more.'));
   }

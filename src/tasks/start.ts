@@ -87,6 +87,9 @@ export async function startTask(store: Store, input: StartTask): Promise<Result<
         parent_id: null,
         agent_id: input.agentId,
         depth: 0,
+        agent_chain: [input.agentId],
+        task_chain: [taskId],
+        delegation_chain: [delegationId],
         revoked_at: null,
       })
       .execute();

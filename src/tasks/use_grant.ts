@@ -67,20 +67,21 @@ export async function useGrant(store: Store, use: Use): Promise<string | 'change
 // they are when the statement begins, and what was judged must not be old: this process may have stood still since.
 function statement(use: Use, id: string, event: EventRow) {
   const { server, chain, grant, jti, tool, attemptId, guardInstance } = use;
-  const { principal, owner } = chain;
+  const { lineage } = chain;
+  const acting = [...new Set([lineage.requester_id, ...lineage.owner_ids])];
   const voters = new Map(grant.votes.map((vote) => [vote.id, vote]));
   return sql<{ id: string }>`with person as materialized (
       select id, state, is_administrator from people
-      where id = any(${[...new Set([principal.requester, owner.id, ...voters.keys()])]}::text[]) order by id for share
+      where id = any(${[...new Set([...acting, ...voters.keys()])]}::text[]) order by id for share
     ), agent as materialized (
-      select 1 from agents where id = ${principal.agent} and state = 'active' and owner_id = ${owner.id}
-        and (select count(*) from person) > 0 for share
+      select id, owner_id, state = 'active' and coalesce(ends_at > clock_timestamp(), true) as is_alive from agents
+      where id = any(${lineage.agent_ids}::text[]) and (select count(*) from person) > 0 order by id for share
     ), task as materialized (
-      select expires_at from tasks where id = ${principal.task} and state = 'active'
-        and (select count(*) from agent) > 0 for share
+      select state, expires_at from tasks
+      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0 order by id for share
     ), delegation as materialized (
-      select 1 from delegations where id = ${principal.delegation} and revoked_at is null
-        and (select count(*) from task) > 0 for share
+      select revoked_at, expires_at from delegations
+      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0 order by id for share
     ), server as materialized (
       select 1 from tool_servers where id = ${server.id} and state = 'active'
         and owner_id is not distinct from ${server.owner_id} and (select count(*) from delegation) > 0 for share
@@ -88,12 +89,16 @@ function statement(use: Use, id: string, event: EventRow) {
       select id, expires_at from grants
       where id = ${grant.id} and uses = ${grant.uses} and uses < max_uses and revoked_at is null
         and (select count(*) from server) = 1
+        and (select count(*) from agent a
+          join unnest(${lineage.agent_ids}::text[], ${lineage.owner_ids}::text[]) as o (agent_id, owner_id)
+          on o.agent_id = a.id and o.owner_id = a.owner_id where a.is_alive) = ${lineage.agent_ids.length}
+        and (select count(*) from task where state = 'active') = ${lineage.task_ids.length}
+        and (select count(*) from delegation where revoked_at is null) = ${lineage.delegation_ids.length}
         and not exists (select 1 from revoked_tokens where jti = ${jti})
         and (${tool === null}::boolean or exists (select 1 from tools
           where tool_server_id = ${server.id} and name = ${tool?.name ?? null} and state = 'accepted'
             and digest = ${tool?.digest ?? null} and risk = ${tool?.risk ?? null}))
-        and (select count(*) from person where id in (${principal.requester}, ${owner.id}) and state = 'active')
-          = ${owner.id === principal.requester ? 1 : 2}
+        and (select count(*) from person where id = any(${acting}::text[]) and state = 'active') = ${acting.length}
         and (select count(*) from person p
           join unnest(${[...voters.keys()]}::text[], ${[...voters.values()].map((vote) => vote.state)}::text[],
             ${[...voters.values()].map((vote) => vote.is_administrator)}::boolean[]) as v (id, state, is_administrator)
@@ -101,7 +106,8 @@ function statement(use: Use, id: string, event: EventRow) {
       for update
     ), used as (
       update grants g set uses = uses + 1 from granted
-      where g.id = granted.id and least(granted.expires_at, (select expires_at from task)) > clock_timestamp()
+      where g.id = granted.id and least(granted.expires_at, (select min(expires_at) from task), (select min(expires_at) from delegation))
+        > clock_timestamp()
         and ${chain.readAt}::timestamptz > clock_timestamp() - make_interval(secs => ${JUDGED_SECONDS_MAX})
       returning g.id, g.step_up_id, g.binding_digest, g.uses
     ), redeemed as (

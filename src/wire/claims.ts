@@ -31,7 +31,8 @@ export const accessTokenClaims = z.object({
   iat: seconds,
   jti: identifier,
   scope: z.string().max(SCOPE_CHARACTERS_MAX).default(''),
-  task: z.object({ id: identifier, root: identifier }),
+  /** Its `delegation` is the hop the token is of; a token without one is of the task's own agent. */
+  task: z.object({ id: identifier, root: identifier, delegation: identifier.optional() }),
   act: actor.optional(),
   authorization_details: authorizationDetails.optional(),
   /** The thumbprint of the DPoP key the token is bound to (RFC 9449 §6.1). */
@@ -40,6 +41,8 @@ export const accessTokenClaims = z.object({
   acr: identifier.optional(),
   amr: z.array(identifier).optional(),
   txn: identifier.optional(),
+  /** Its bit in the Token Status List (draft-ietf-oauth-status-list). */
+  status: z.object({ status_list: z.object({ idx: seconds, uri: url }) }).optional(),
 });
 export type AccessTokenClaims = z.infer<typeof accessTokenClaims>;
 

@@ -23,3 +23,9 @@ export const LEASE_WAIT_SECONDS_MAX = 5;
 export const LEASE_REVOCATIONS_MAX = 500;
 export const LEASE_KEYS_MAX = 100;
 export const LEASE_CHARACTERS_MAX = 512 * 1024;
+
+/** Constraints that one request may add to a delegation, and that a delegation may hold with those above it. */
+export const CONSTRAINTS_MAX = 32;
+export const CONSTRAINTS_IN_CHAIN_MAX = 128;
+export const CONSTRAINT_VALUES_MAX = 100;
+export const POINTER_CHARACTERS_MAX = 256;

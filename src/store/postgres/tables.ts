@@ -13,6 +13,52 @@ export interface PeopleTable {
   is_administrator: boolean;
   /** WebAuthn user handle (64 random bytes): never a name or a mail address. */
   user_handle: Buffer;
+  /** As their directory names them: unique among people who are not deleted, whatever the case of its letters. */
+  user_name: Generated<string | null>;
+  email: Generated<string | null>;
+  external_id: Generated<string | null>;
+  source: Generated<'local' | 'oidc' | 'scim'>;
+  created_at: Stamped;
+  updated_at: Stamped;
+  /** Deleted by their directory; the row stays, since decisions name it. */
+  deleted_at: Generated<Date | null>;
+}
+
+/** A subject of an upstream issuer, and the one person it is. */
+export interface IdentitiesTable {
+  issuer: string;
+  subject: string;
+  person_id: string;
+  created_at: Stamped;
+  last_used_at: Generated<Date | null>;
+}
+
+/** A credential for machines that administer; what it may do is its scopes. It never approves anything. */
+export interface ApiTokensTable {
+  id: string;
+  token_hash: string;
+  name: string;
+  scopes: Json<readonly string[]>;
+  created_by: string | null;
+  created_at: Stamped;
+  expires_at: Date;
+  revoked_at: Generated<Date | null>;
+  last_used_at: Generated<Date | null>;
+}
+
+export interface GroupsTable {
+  id: string;
+  display_name: string;
+  external_id: string | null;
+  source: 'local' | 'oidc' | 'scim';
+  created_at: Stamped;
+  updated_at: Stamped;
+  deleted_at: Generated<Date | null>;
+}
+
+export interface GroupMembersTable {
+  group_id: string;
+  person_id: string;
   created_at: Stamped;
 }
 
@@ -85,7 +131,72 @@ export interface AgentsTable {
   state: 'pending' | 'active' | 'suspended' | 'offboarded';
   /** Tools the agent may ever be given, per tool server id; null means no bound but the task. */
   bound: Json<ToolSelection> | null;
+  /** Who answers for it when the owner cannot; null for interactive agents. */
+  deputy_id: Generated<string | null>;
+  /** A name administrators give to a part of the organisation; policy sees it. */
+  trust_zone: Generated<string>;
+  /** Scopes its tokens may have; null means those of their resource. */
+  scopes: ColumnType<readonly string[] | null, string | null | undefined, string | null>;
+  /** How many hops may follow this agent in a chain. */
+  delegation_depth_max: Generated<number>;
+  /** It does nothing from this moment on; null means until somebody ends it. */
+  ends_at: Generated<Date | null>;
+  /** Its tokens are bound to a key (RFC 9449), whatever policy says. */
+  dpop_required: Generated<boolean>;
+  /** Its keys are to change within so many days; null means never. */
+  key_days: Generated<number | null>;
+  key_changed_at: Stamped;
+  key_warned_at: Generated<Date | null>;
+  review_days: Generated<number | null>;
+  reviewed_at: Stamped;
+  proposed_by: Generated<string | null>;
+  approved_by: Generated<string | null>;
+  approved_at: Generated<Date | null>;
+  /** Why it is in its state, in a person's words or ours. */
+  state_reason: Generated<string | null>;
+  state_changed_at: Stamped;
+  last_used_at: Generated<Date | null>;
   created_at: Stamped;
+}
+
+/** Everyone who ever answered for an agent, and when. */
+export interface AgentOwnershipsTable {
+  id: string;
+  agent_id: string;
+  person_id: string;
+  role: 'owner' | 'deputy';
+  since: Stamped;
+  until: Generated<Date | null>;
+}
+
+/** `agent_id` may hand work to the peer (`to`), or take work from it (`from`). A hop needs both ends. */
+export interface AgentPeersTable {
+  agent_id: string;
+  direction: 'to' | 'from';
+  peer_id: string;
+  approved_by: string;
+  created_at: Stamped;
+}
+
+/** A token of this issuer, for this audience and with exactly this subject and these claims, is this agent. */
+export interface AgentWorkloadsTable {
+  id: string;
+  agent_id: string;
+  issuer: string;
+  audience: string;
+  subject: string;
+  claims: ColumnType<Readonly<Record<string, string>>, string | undefined, string>;
+  created_by: string;
+  created_at: Stamped;
+  last_used_at: Generated<Date | null>;
+}
+
+/** What an agent last used, and when, a day at most behind. */
+export interface AgentUsesTable {
+  agent_id: string;
+  tool_server_id: string;
+  tool_name: string;
+  last_used_at: Stamped;
 }
 
 /** Tool names per tool server id. */
@@ -105,6 +216,8 @@ export interface ToolServersTable {
   registration_nonce: string;
   key_thumbprint: string;
   owner_id: string | null;
+  /** The agent that acts at this address, and may exchange what was issued for the address (RFC 8693). */
+  agent_id: Generated<string | null>;
   created_at: Stamped;
   accepted_at: Date | null;
 }
@@ -139,17 +252,65 @@ export interface TasksTable {
   /** The idempotency key it was started with, hashed, and the digest of that request; null if there was none. */
   start_key: Generated<string | null>;
   start_digest: Generated<string | null>;
+  template_id: Generated<string | null>;
+  origin: Generated<'consent' | 'api' | 'template' | 'sub_task' | 'identity_assertion'>;
+  /** W3C Trace Context of the request that started it. */
+  traceparent: Generated<string | null>;
   created_at: Stamped;
   expires_at: Date;
   ended_at: Date | null;
 }
 
+/** Approved in advance: its agent starts such a task again and again, without asking. */
+export interface TaskTemplatesTable {
+  id: string;
+  name: string;
+  agent_id: string;
+  requester_id: string;
+  purpose: string;
+  purpose_code: string;
+  tools: Json<ToolSelection>;
+  budget: Json<JsonObject> | null;
+  seconds: number;
+  state: 'pending' | 'active' | 'retired';
+  proposed_by: string;
+  approved_by: string | null;
+  created_at: Stamped;
+  approved_at: Date | null;
+  ends_at: Date | null;
+}
+
+/** `what` is `calls`, `step_ups`, `elevated_grants`, or `amount <tool server id> <tool> <JSON pointer>`. */
+export interface TaskBudgetsTable {
+  task_id: string;
+  what: string;
+  /** Decimals, as text: amounts are never binary fractions. */
+  maximum: string;
+  used: ColumnType<string, string | undefined, string>;
+}
+
+/**
+ * `root` begins a task; `exchange` is a hop within it. The chains are fixed when the row is made, root first and this one
+ * last; a row of a release before 0.2 has empty ones and stands alone (`lineage.ts`).
+ */
 export interface DelegationsTable {
   id: string;
   task_id: string;
   parent_id: string | null;
   agent_id: string;
   depth: number;
+  kind: Generated<'root' | 'exchange'>;
+  agent_chain: Generated<string[]>;
+  task_chain: Generated<string[]>;
+  delegation_chain: Generated<string[]>;
+  /** What of the task's tools this hop includes; null means all. */
+  tools: ColumnType<ToolSelection | null, string | null | undefined, string | null>;
+  /** What arguments must be like, those of every hop above included; null means anything. */
+  constraints: ColumnType<readonly JsonObject[] | null, string | null | undefined, string | null>;
+  /** Its own end; null means the task's. */
+  expires_at: Generated<Date | null>;
+  /** Thumbprint of the key that its tokens are bound to, if they are (RFC 9449). */
+  confirmation_jkt: Generated<string | null>;
   created_at: Stamped;
   revoked_at: Date | null;
 }
@@ -326,6 +487,45 @@ export interface OutboxPausesTable {
   until: Date;
 }
 
+/** Whom security events are told to (OpenID Shared Signals Framework 1.0). */
+export interface SignalStreamsTable {
+  id: string;
+  client_id: string;
+  audience: string;
+  method: 'push' | 'poll';
+  endpoint: string | null;
+  /** The Authorization header the receiver asked for, sealed. */
+  authorization_sealed: Buffer | null;
+  events_requested: Json<readonly string[]>;
+  status: Generated<'enabled' | 'paused' | 'disabled'>;
+  status_reason: Generated<string | null>;
+  /** Events of the log below this position were turned into messages. */
+  position: Generated<number>;
+  created_at: Stamped;
+  updated_at: Stamped;
+}
+
+/** A signed security event token on its way. */
+export interface SignalMessagesTable {
+  jti: string;
+  stream_id: string;
+  token: string;
+  state: Generated<'waiting' | 'acknowledged' | 'failed'>;
+  attempts: Generated<number>;
+  created_at: Stamped;
+  due_at: Stamped;
+  leased_until: Generated<Date | null>;
+  last_error: Generated<string | null>;
+}
+
+/** The bit of a token in the Token Status List, while the token may be alive. */
+export interface TokenStatusesTable {
+  jti: string;
+  status_index: number;
+  delegation_id: string | null;
+  expires_at: Date;
+}
+
 export interface PolicyVersionsTable {
   serial: Generated<number>;
   version: string;
@@ -340,16 +540,26 @@ export interface SettingsTable {
 
 export interface Tables {
   people: PeopleTable;
+  api_tokens: ApiTokensTable;
+  identities: IdentitiesTable;
+  groups: GroupsTable;
+  group_members: GroupMembersTable;
   passkeys: PasskeysTable;
   links: LinksTable;
   sessions: SessionsTable;
   oauth_clients: OAuthClientsTable;
   client_lanes: ClientLanesTable;
   agents: AgentsTable;
+  agent_ownerships: AgentOwnershipsTable;
+  agent_peers: AgentPeersTable;
+  agent_uses: AgentUsesTable;
+  agent_workloads: AgentWorkloadsTable;
   tool_servers: ToolServersTable;
   tools: ToolsTable;
   tasks: TasksTable;
   delegations: DelegationsTable;
+  task_budgets: TaskBudgetsTable;
+  task_templates: TaskTemplatesTable;
   step_ups: StepUpsTable;
   decisions: DecisionsTable;
   grants: GrantsTable;
@@ -364,6 +574,9 @@ export interface Tables {
   ephemeral_memory: EphemeralMemoryTable;
   outbox: OutboxTable;
   outbox_pauses: OutboxPausesTable;
+  signal_messages: SignalMessagesTable;
+  signal_streams: SignalStreamsTable;
+  token_statuses: TokenStatusesTable;
   policy_versions: PolicyVersionsTable;
   settings: SettingsTable;
 }
