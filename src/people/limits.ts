@@ -16,3 +16,8 @@ export const PASSKEY_CLOCK_SKEW_MS = 5_000;
 export const ADD_PASSKEY_MS = 120_000;
 /** How long the page that used a link may send its form again, for an answer that was lost. */
 export const LINK_REPEAT_SECONDS = 600;
+
+export const API_TOKEN_SECONDS_MAX = 366 * 86_400;
+export const API_TOKEN_NAME_CHARACTERS_MAX = 100;
+/** When a token was last used is known to about a minute, so that using it seldom writes. */
+export const API_TOKEN_USE_RECORDED_SECONDS = 60;
