@@ -149,6 +149,9 @@ export interface AgentsTable {
   key_warned_at: Generated<Date | null>;
   review_days: Generated<number | null>;
   reviewed_at: Stamped;
+  review_warned_at: Generated<Date | null>;
+  /** What somebody asked to widen, until another person approves it (`agents/change.ts`). */
+  pending_change: ColumnType<JsonObject | null, string | null | undefined, string | null>;
   proposed_by: Generated<string | null>;
   approved_by: Generated<string | null>;
   approved_at: Generated<Date | null>;

@@ -63,6 +63,8 @@ const STATEMENTS = [
     add column key_warned_at timestamptz,
     add column review_days integer check (review_days between 1 and 3650),
     add column reviewed_at timestamptz not null default now(),
+    add column review_warned_at timestamptz,
+    add column pending_change jsonb,
     add column proposed_by text references people (id),
     add column approved_by text references people (id),
     add column approved_at timestamptz,
