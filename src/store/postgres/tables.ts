@@ -249,7 +249,7 @@ export interface TasksTable {
   purpose: string;
   purpose_code: string;
   tools: Json<ToolSelection>;
-  state: 'active' | 'completed' | 'cancelled';
+  state: 'active' | 'completed' | 'cancelled' | 'expired';
   /** The oidc-provider Grant that carries its refresh family; null for service agents. */
   oauth_grant_id: string | null;
   /** The idempotency key it was started with, hashed, and the digest of that request; null if there was none. */
@@ -276,14 +276,15 @@ export interface TaskTemplatesTable {
   budget: Json<JsonObject> | null;
   seconds: number;
   state: 'pending' | 'active' | 'retired';
-  proposed_by: string;
+  /** Who answers for the proposal: who made the API token, or owns the agent; null for a token of the command line. */
+  proposed_by: string | null;
   approved_by: string | null;
   created_at: Stamped;
   approved_at: Date | null;
   ends_at: Date | null;
 }
 
-/** `what` is `calls`, `step_ups`, `elevated_grants`, or `amount <tool server id> <tool> <JSON pointer>`. */
+/** `what` is `calls`, `step_ups`, `elevated_grants`, or `amount <tool server id> <tool, percent-encoded> <JSON pointer>`. */
 export interface TaskBudgetsTable {
   task_id: string;
   what: string;
@@ -493,32 +494,53 @@ export interface OutboxPausesTable {
 /** Whom security events are told to (OpenID Shared Signals Framework 1.0). */
 export interface SignalStreamsTable {
   id: string;
-  client_id: string;
-  audience: string;
+  /** The name of the API tokens that manage it, and the audience of its events: a token can change, the receiver stays. */
+  receiver: string;
+  description: string | null;
   method: 'push' | 'poll';
+  /** Where events are pushed to; null for those that poll. */
   endpoint: string | null;
   /** The Authorization header the receiver asked for, sealed. */
   authorization_sealed: Buffer | null;
   events_requested: Json<readonly string[]>;
   status: Generated<'enabled' | 'paused' | 'disabled'>;
-  status_reason: Generated<string | null>;
+  status_reason: string | null;
   /** Events of the log below this position were turned into messages. */
-  position: Generated<number>;
+  position: number;
+  /** Grows with each process that begins to push: what an earlier one has to record counts no more. */
+  lease_number: Generated<number>;
+  leased_until: Generated<Date | null>;
+  /** Nothing is pushed before. */
+  retry_at: Stamped;
+  /** Attempts since the last one that succeeded. */
+  failures: Generated<number>;
+  failing_since: Generated<Date | null>;
+  last_error: Generated<string | null>;
+  last_delivered_at: Generated<Date | null>;
   created_at: Stamped;
   updated_at: Stamped;
 }
 
-/** A signed security event token on its way. */
+/** A security event on its way; it is deleted once the receiver has it, and signed anew with every attempt. */
 export interface SignalMessagesTable {
   jti: string;
   stream_id: string;
-  token: string;
-  state: Generated<'waiting' | 'acknowledged' | 'failed'>;
+  /** The order in which the receiver gets them. */
+  sequence_number: Generated<number>;
+  /** The claims of the security event token, as canonical JSON. */
+  claims: string;
+  /** `failed`: given up, until somebody asks for another attempt. */
+  state: Generated<'waiting' | 'failed'>;
   attempts: Generated<number>;
   created_at: Stamped;
-  due_at: Stamped;
-  leased_until: Generated<Date | null>;
   last_error: Generated<string | null>;
+}
+
+/** A security event of another transmitter that was acted on, so that it is acted on once. */
+export interface ReceivedSignalsTable {
+  issuer: string;
+  jti: string;
+  received_at: Stamped;
 }
 
 /** The bit of a token in the Token Status List, while the token may be alive. */
@@ -577,6 +599,7 @@ export interface Tables {
   ephemeral_memory: EphemeralMemoryTable;
   outbox: OutboxTable;
   outbox_pauses: OutboxPausesTable;
+  received_signals: ReceivedSignalsTable;
   signal_messages: SignalMessagesTable;
   signal_streams: SignalStreamsTable;
   token_statuses: TokenStatusesTable;

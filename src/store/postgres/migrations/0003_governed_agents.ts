@@ -129,7 +129,7 @@ const STATEMENTS = [
     budget jsonb,
     seconds integer not null check (seconds > 0),
     state text not null check (state in ('pending', 'active', 'retired')),
-    proposed_by text not null references people (id),
+    proposed_by text references people (id),
     approved_by text references people (id),
     created_at timestamptz not null default clock_timestamp(),
     approved_at timestamptz,
@@ -140,13 +140,18 @@ const STATEMENTS = [
     add column template_id text references task_templates (id),
     add column origin text not null default 'api' check (origin in ('consent', 'api', 'template', 'sub_task', 'identity_assertion')),
     add column traceparent text`,
+  // The sweep ends what nobody ended in time.
+  `alter table tasks drop constraint tasks_state_check,
+    add constraint tasks_state_check check (state in ('active', 'completed', 'cancelled', 'expired'))`,
+  `create index tasks_due on tasks (expires_at) where state = 'active'`,
   // Counted apart from the task, whose row everything that is decided in it shares a lock on.
   `create table task_budgets (
     task_id text not null references tasks (id),
     what text not null,
     maximum numeric not null check (maximum >= 0),
     used numeric not null default 0 check (used >= 0),
-    primary key (task_id, what)
+    primary key (task_id, what),
+    constraint never_overspent check (used <= maximum)
   )`,
   // \`exchange\` is a hop; \`root\` begins a task. The chains are fixed when the row is made: root first, this one last.
   `alter table delegations
@@ -158,33 +163,49 @@ const STATEMENTS = [
     add column constraints jsonb,
     add column expires_at timestamptz,
     add column confirmation_jkt text`,
-  // Whom shared signals go to, and what waits for each (OpenID SSF 1.0).
+  // Whom shared signals go to, and what waits for each (OpenID SSF 1.0). One process at a time pushes to a stream.
   `create table signal_streams (
     id text primary key,
-    client_id text not null,
-    audience text not null,
+    receiver text not null,
+    description text,
     method text not null check (method in ('push', 'poll')),
     endpoint text,
     authorization_sealed bytea,
     events_requested jsonb not null,
     status text not null default 'enabled' check (status in ('enabled', 'paused', 'disabled')),
     status_reason text,
-    position bigint not null default 0,
+    position bigint not null,
+    lease_number bigint not null default 0,
+    leased_until timestamptz,
+    retry_at timestamptz not null default clock_timestamp(),
+    failures integer not null default 0,
+    failing_since timestamptz,
+    last_error text,
+    last_delivered_at timestamptz,
     created_at timestamptz not null default clock_timestamp(),
     updated_at timestamptz not null default clock_timestamp()
   )`,
+  `create index signal_streams_of_receiver on signal_streams (receiver)`,
   `create table signal_messages (
     jti text primary key,
     stream_id text not null references signal_streams (id) on delete cascade,
-    token text not null,
-    state text not null default 'waiting' check (state in ('waiting', 'acknowledged', 'failed')),
+    sequence_number bigint generated always as identity,
+    claims text not null,
+    state text not null default 'waiting' check (state in ('waiting', 'failed')),
     attempts integer not null default 0,
     created_at timestamptz not null default clock_timestamp(),
-    due_at timestamptz not null default clock_timestamp(),
-    leased_until timestamptz,
     last_error text
   )`,
-  `create index signal_messages_waiting on signal_messages (stream_id, created_at) where state = 'waiting'`,
+  `create index signal_messages_waiting on signal_messages (stream_id, sequence_number) where state = 'waiting'`,
+  `create index signal_messages_failed on signal_messages (stream_id, sequence_number) where state = 'failed'`,
+  // What other transmitters told us, for as long as they may tell it again.
+  `create table received_signals (
+    issuer text not null,
+    jti text not null,
+    received_at timestamptz not null default clock_timestamp(),
+    primary key (issuer, jti)
+  )`,
+  `create index received_signals_by_age on received_signals (received_at)`,
   // Token Status List: one bit for each token that is still alive, by its index. Processes take indexes in blocks.
   `create sequence token_status_blocks as bigint minvalue 0 start with 0`,
   `create table token_statuses (
