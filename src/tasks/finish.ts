@@ -17,7 +17,9 @@ export type EndedBy = { readonly personId: string } | { readonly agentId: string
 export async function endTask(
   store: Store,
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
-): Promise<Result<{ taskId: string; oauthGrantId: string | null; state: 'completed' | 'cancelled' | 'expired' }, Refusal>> {
+): Promise<
+  Result<{ taskId: string; oauthGrantId: string | null; state: 'completed' | 'cancelled' | 'expired' }, Refusal>
+> {
   return transactRepeatably(store, async (tx, afterCommit) => {
     const task = await tx.selectFrom('tasks').selectAll().where('id', '=', input.taskId).forUpdate().executeTakeFirst();
     const missing = refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
