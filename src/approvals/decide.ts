@@ -14,6 +14,7 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockAncestors } from './ancestors.ts';
 import { loadChain, loadVoter } from './chain.ts';
 import { readDecisionToken } from './decision_token.ts';
+import { groupsOf } from './groups.ts';
 import { REASON_LENGTH_MAX } from './limits.ts';
 import { enqueue } from './outbox.ts';
 import { cacheApproved, type StepUpRow, wakeStepUp } from './status.ts';
@@ -238,11 +239,12 @@ async function loadVotes(tx: Tx, row: StepUpRow): Promise<Vote[]> {
     .selectFrom('decisions')
     .innerJoin('people', 'people.id', 'decisions.person_id')
     .select(['people.id', 'people.state', 'people.is_administrator', 'decisions.decision'])
+    .select(groupsOf(sql`people.id`).as('groups'))
     .where('step_up_id', '=', row.id)
     .where('revision', '=', row.revision)
     .execute();
-  return rows.map(({ id, state, is_administrator, decision }) => ({
-    voter: { id, isActive: state === 'active', isAdministrator: is_administrator },
+  return rows.map(({ id, state, is_administrator, groups, decision }) => ({
+    voter: { id, isActive: state === 'active', isAdministrator: is_administrator, groups },
     decision,
   }));
 }

@@ -49,7 +49,8 @@ export async function registerStepUp(store: Store, input: RegisterStepUp): Promi
     if (known !== undefined) return accepted(known);
     const allowed = await checkQuotas(store, tx, input.agentId);
     if (!allowed.ok) return allowed;
-    if (!canEverBeMet(input.requirements.gates, await loadActiveVoters(tx), chain, store.rules.singleOperator)) {
+    const { gates } = input.requirements;
+    if (!canEverBeMet(gates, await loadActiveVoters(tx, gates, chain), chain, store.rules.singleOperator)) {
       return refused(
         refusal(
           'no_eligible_approver',

@@ -13,6 +13,7 @@ import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { loadChain, loadVoter } from './chain.ts';
 import { describeGates } from './describe_gates.ts';
+import { groupsOf } from './groups.ts';
 import { openAction } from './sealed_action.ts';
 import type { StepUpRow } from './status.ts';
 
@@ -153,6 +154,7 @@ async function loadDecisions(tx: Store['db'], row: StepUpRow): Promise<CountedDe
     .selectFrom('decisions')
     .innerJoin('people', 'people.id', 'decisions.person_id')
     .select(['people.id', 'people.display_name', 'people.state', 'people.is_administrator'])
+    .select(groupsOf(sql`people.id`).as('groups'))
     .select(['decisions.decision', 'decisions.reason', 'decisions.decided_at'])
     .where('step_up_id', '=', row.id)
     .orderBy('decided_at')
@@ -162,7 +164,12 @@ async function loadDecisions(tx: Store['db'], row: StepUpRow): Promise<CountedDe
     decision: found.decision,
     reason: found.reason,
     decidedAt: found.decided_at,
-    voter: { id: found.id, isActive: found.state === 'active', isAdministrator: found.is_administrator },
+    voter: {
+      id: found.id,
+      isActive: found.state === 'active',
+      isAdministrator: found.is_administrator,
+      groups: found.groups,
+    },
   }));
 }
 

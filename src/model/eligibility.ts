@@ -4,6 +4,8 @@ export interface Voter {
   readonly id: string;
   readonly isActive: boolean;
   readonly isAdministrator: boolean;
+  /** Names and ids of the groups this person is in. */
+  readonly groups: readonly string[];
 }
 
 /** The people who act in the chain of a call: nobody among them decides about it (invariant 6). */
@@ -13,6 +15,8 @@ export interface Chain {
   readonly accountableIds: readonly string[];
   readonly toolServerOwnerId: string | null;
 }
+
+const GROUP = 'group:';
 
 /**
  * Whether this person may vote for this gate. The task's own requester may only where the gate names `requester`;
@@ -26,6 +30,7 @@ export function mayVoteFor(gate: Gate, voter: Voter, chain: Chain, singleOperato
   return gate.approvers.some((approver) => {
     if (approver === 'administrators') return voter.isAdministrator;
     if (approver === 'owner') return voter.id === chain.toolServerOwnerId;
+    if (approver.startsWith(GROUP)) return voter.groups.includes(approver.slice(GROUP.length));
     return approver === `person:${voter.id}`;
   });
 }

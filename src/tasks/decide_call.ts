@@ -111,9 +111,9 @@ export function decideOnCall(
       id: chain.agent.id,
       name: chain.agent.name,
       kind: chain.agent.kind,
-      owner: { ...chain.owner, groups: [] },
+      owner: chain.owner,
     },
-    requester: { ...chain.requester, groups: [] },
+    requester: chain.requester,
     task: {
       id: chain.task.id,
       // A service agent picks its code itself, and nothing is decided from what an agent says (invariant 9).

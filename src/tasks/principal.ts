@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { groupsOf } from '../approvals/groups.ts';
 import { type Lineage, lineageColumns, lineageTables } from '../approvals/lineage.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
@@ -13,8 +14,8 @@ import { narrowest } from './narrow.ts';
 export interface CallChain {
   readonly principal: Principal;
   readonly agent: ChainAgent;
-  readonly owner: { readonly id: string; readonly is_administrator: boolean };
-  readonly requester: { readonly id: string; readonly is_administrator: boolean };
+  readonly owner: ChainPerson;
+  readonly requester: ChainPerson;
   readonly task: {
     readonly id: string;
     readonly root_id: string;
@@ -31,6 +32,13 @@ export interface CallChain {
   readonly jkt: string | null;
   /** When all of this was so, by the clock of PostgreSQL. */
   readonly readAt: Date;
+}
+
+interface ChainPerson {
+  readonly id: string;
+  readonly is_administrator: boolean;
+  /** Names and ids of their groups. */
+  readonly groups: readonly string[];
 }
 
 export interface ChainAgent {
@@ -59,6 +67,8 @@ interface ChainRow extends Lineage {
   readonly owner_id: string;
   readonly owner_is_admin: boolean;
   readonly requester_is_admin: boolean;
+  readonly owner_groups: readonly string[];
+  readonly requester_groups: readonly string[];
   readonly bounds: readonly (ToolSelection | null)[];
   readonly has_budget: boolean;
   readonly is_revoked: boolean;
@@ -99,8 +109,8 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
       trust_zone: row.trust_zone,
       dpop_required: row.dpop_required,
     },
-    owner: { id: row.owner_id, is_administrator: row.owner_is_admin },
-    requester: { id: requester_id, is_administrator: row.requester_is_admin },
+    owner: { id: row.owner_id, is_administrator: row.owner_is_admin, groups: row.owner_groups },
+    requester: { id: requester_id, is_administrator: row.requester_is_admin, groups: row.requester_groups },
     task: {
       id: row.task_id,
       root_id: row.root_id,
@@ -137,6 +147,7 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
       d.id as delegation_id, d.depth, d.tools as delegated_tools, d.constraints,
       a.id as agent_id, a.name, a.kind, a.trust_zone, a.dpop_required, a.client_id, a.owner_id,
       o.is_administrator as owner_is_admin, r.is_administrator as requester_is_admin,
+      ${groupsOf(sql`o.id`)} as owner_groups, ${groupsOf(sql`r.id`)} as requester_groups,
       (select jsonb_agg(x.bound) from agents x where x.id = any(c.agent_ids)) as bounds,
       exists (select 1 from task_budgets b where b.task_id = any(c.task_ids)) as has_budget,
       exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,

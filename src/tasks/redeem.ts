@@ -90,8 +90,8 @@ function judge(
   chain: CallChain,
   decideWith: (approvals: readonly string[]) => Decision,
 ): Result<true, Refusal> {
-  const votes = grant.votes.map(({ id, state, is_administrator, decision }) => ({
-    voter: { id, isActive: state === 'active', isAdministrator: is_administrator },
+  const votes = grant.votes.map(({ id, state, is_administrator, groups, decision }) => ({
+    voter: { id, isActive: state === 'active', isAdministrator: is_administrator, groups },
     decision,
   }));
   const counted = tally(grant.requirements, votes, chainOf(chain.lineage, server.owner_id), store.rules.singleOperator);

@@ -1,4 +1,5 @@
 import { type Selectable, sql } from 'kysely';
+import { groupsOf } from '../approvals/groups.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Requirements } from '../model/requirements.ts';
 import type { GrantsTable } from '../store/postgres/tables.ts';
@@ -12,6 +13,9 @@ export interface RedeemableGrant extends Selectable<GrantsTable> {
     readonly id: string;
     readonly state: string;
     readonly is_administrator: boolean;
+    readonly groups: readonly string[];
+    /** Another one whenever the person, or a membership of theirs, changed. */
+    readonly version: string;
     readonly decision: 'approve' | 'deny';
   }[];
   /** When all of this was so, by the clock of PostgreSQL. */
@@ -26,7 +30,8 @@ export async function findRedeemableGrant(
   const { rows: grants } = await sql<RedeemableGrant & { readonly is_running: boolean }>`select g.*, s.requirements,
       g.expires_at > clock_timestamp() as is_running, clock_timestamp() as read_at,
       (select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'state', p.state,
-          'is_administrator', p.is_administrator, 'decision', d.decision)), '[]')
+          'is_administrator', p.is_administrator, 'groups', ${groupsOf(sql`p.id`)},
+          'version', extract(epoch from p.updated_at)::text, 'decision', d.decision)), '[]')
         from decisions d join people p on p.id = d.person_id
         where d.step_up_id = s.id and d.revision = s.revision) as votes
     from grants g join step_ups s on s.id = g.step_up_id

@@ -71,17 +71,19 @@ function statement(use: Use, id: string, event: EventRow) {
   const acting = [...new Set([lineage.requester_id, ...lineage.owner_ids])];
   const voters = new Map(grant.votes.map((vote) => [vote.id, vote]));
   return sql<{ id: string }>`with person as materialized (
-      select id, state, is_administrator from people
+      select id, state, is_administrator, extract(epoch from updated_at)::text as version from people
       where id = any(${[...new Set([...acting, ...voters.keys()])]}::text[]) order by id for share
     ), agent as materialized (
       select id, owner_id, state = 'active' and coalesce(ends_at > clock_timestamp(), true) as is_alive from agents
       where id = any(${lineage.agent_ids}::text[]) and (select count(*) from person) > 0 order by id for share
     ), task as materialized (
       select state, expires_at from tasks
-      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0 order by id for share
+      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0
+      order by array_position(${lineage.task_ids}::text[], id) for share
     ), delegation as materialized (
       select revoked_at, expires_at from delegations
-      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0 order by id for share
+      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0
+      order by array_position(${lineage.delegation_ids}::text[], id) for share
     ), server as materialized (
       select 1 from tool_servers where id = ${server.id} and state = 'active'
         and owner_id is not distinct from ${server.owner_id} and (select count(*) from delegation) > 0 for share
@@ -101,8 +103,10 @@ function statement(use: Use, id: string, event: EventRow) {
         and (select count(*) from person where id = any(${acting}::text[]) and state = 'active') = ${acting.length}
         and (select count(*) from person p
           join unnest(${[...voters.keys()]}::text[], ${[...voters.values()].map((vote) => vote.state)}::text[],
-            ${[...voters.values()].map((vote) => vote.is_administrator)}::boolean[]) as v (id, state, is_administrator)
-          on v.id = p.id and v.state = p.state and v.is_administrator = p.is_administrator) = ${voters.size}
+            ${[...voters.values()].map((vote) => vote.is_administrator)}::boolean[],
+            ${[...voters.values()].map((vote) => vote.version)}::text[]) as v (id, state, is_administrator, version)
+          on v.id = p.id and v.state = p.state and v.is_administrator = p.is_administrator
+            and v.version = p.version) = ${voters.size}
       for update
     ), used as (
       update grants g set uses = uses + 1 from granted

@@ -8,6 +8,7 @@ const person = (id: string, more: Partial<Voter> = {}): Voter => ({
   id,
   isActive: true,
   isAdministrator: false,
+  groups: [],
   ...more,
 });
 const administrator = (id: string) => person(id, { isAdministrator: true });
