@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { ELEVATED_GRANTS } from '../model/budget.ts';
 import { mayVoteFor, needsPasskey } from '../model/eligibility.ts';
 import type { SignedIn } from '../model/person.ts';
 import type { Requirements } from '../model/requirements.ts';
@@ -12,6 +13,7 @@ import { transactRepeatably } from '../store/transact.ts';
 import type { StepUpState } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockAncestors } from './ancestors.ts';
+import { budgetUsedUp, spend } from './budget.ts';
 import { loadChain, loadVoter } from './chain.ts';
 import { readDecisionToken } from './decision_token.ts';
 import { groupsOf } from './groups.ts';
@@ -222,7 +224,11 @@ async function castVote(
     .set({ state: result.state, reason, decided_at: sql<Date>`clock_timestamp()` })
     .where('id', '=', row.id)
     .returningAll()
+    .returning(budgetedTasks.as('budgeted_tasks'))
     .executeTakeFirstOrThrow();
+  const taskIds = result.state === 'approved' ? decided.budgeted_tasks : null;
+  const lacking = taskIds === null ? null : await spend(tx, taskIds, [{ what: ELEVATED_GRANTS, amount: '1' }]);
+  if (lacking !== null) return withdrawApproved(store, tx, afterCommit, row, lacking);
   await append(store, tx, afterCommit, {
     kind: `step_up.${result.state}`,
     ids: { step_up: row.id, task: row.task_id },
@@ -231,6 +237,39 @@ async function castVote(
   if (result.state === 'approved') await makeGrant(store, tx, afterCommit, decided, requirements, result.gates);
   afterCommit(() => wakeStepUp(store, row.id));
   return accepted({ state: result.state });
+}
+
+/** The tasks above the step-up, if one of them may have so many grants and no more; else null. */
+const budgetedTasks = sql<string[] | null>`(select d.task_chain from delegations d
+  where d.id = step_ups.delegation_id and exists (select 1 from task_budgets b
+    where b.task_id = any(d.task_chain) and b.what = ${ELEVATED_GRANTS}))`;
+
+/** Approved, but other calls of the task were approved before it, and no more may be. The decision stands in the audit. */
+async function withdrawApproved(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  row: StepUpRow,
+  lacking: string,
+): Promise<Result<{ state: StepUpState }, Refusal>> {
+  const reason = budgetUsedUp(lacking).message;
+  await tx.updateTable('step_ups').set({ state: 'withdrawn', reason }).where('id', '=', row.id).execute();
+  await append(store, tx, afterCommit, {
+    kind: 'task.budget_used_up',
+    ids: {
+      step_up: row.id,
+      task: row.task_id,
+      agent: row.agent_id,
+      requester: row.requester_id,
+      tool_server: row.tool_server_id,
+      name: row.tool_name,
+      budget: lacking,
+    },
+  });
+  await append(store, tx, afterCommit, { kind: 'step_up.withdrawn', ids: { step_up: row.id, task: row.task_id } });
+  await enqueue(store, tx, afterCommit, { kind: 'step_up.decided', stepUpId: row.id });
+  afterCommit(() => wakeStepUp(store, row.id));
+  return accepted({ state: 'withdrawn' });
 }
 
 /** Every vote on this revision, with the eligibility its voter has now: offboarding voids unredeemed votes. */

@@ -3,6 +3,7 @@ import { append } from '../events/append.ts';
 import { newId } from '../kernel/ids.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { type Charge, ELEVATED_GRANTS, STEP_UPS } from '../model/budget.ts';
 import { canEverBeMet } from '../model/eligibility.ts';
 import type { Requirements } from '../model/requirements.ts';
 import type { Store, Tx } from '../store/store.ts';
@@ -10,6 +11,7 @@ import { transactRepeatably } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { lockChain } from './ancestors.ts';
+import { budgetUsedUp, spend } from './budget.ts';
 import { loadActiveVoters, loadChainAndLineage } from './chain.ts';
 import { expireBinding } from './expire.ts';
 import { DENIALS_PER_AGENT_MAX } from './limits.ts';
@@ -30,7 +32,14 @@ export interface RegisterStepUp {
   readonly policyVersion: string;
   readonly requirements: Requirements;
   readonly guardInstance: string;
+  /** The task, or one above it, has a budget. */
+  readonly isBudgeted: boolean;
+  /** What the call itself will take, which must be there before anybody is asked. */
+  readonly charges: readonly Charge[];
 }
+
+const STEP_UP: readonly Charge[] = [{ what: STEP_UPS, amount: '1' }];
+const GRANT: readonly Charge[] = [{ what: ELEVATED_GRANTS, amount: '1' }];
 
 /**
  * Registers a step-up, or finds the undecided one of the same binding digest: of many callers one inserts and all get
@@ -67,6 +76,12 @@ export async function registerStepUp(store: Store, input: RegisterStepUp): Promi
       .returningAll()
       .executeTakeFirst();
     if (row === undefined) return accepted((await findUndecided(tx, input.bindingDigest))!);
+    const lacking = input.isBudgeted ? await spend(tx, lineage.task_ids, STEP_UP, [...GRANT, ...input.charges]) : null;
+    if (lacking !== null) {
+      // Only whoever inserts knows that there is something to count; nobody has seen the row.
+      await tx.deleteFrom('step_ups').where('id', '=', row.id).execute();
+      return refused(budgetUsedUp(lacking));
+    }
     await append(store, tx, afterCommit, {
       kind: 'step_up.registered',
       ids: {

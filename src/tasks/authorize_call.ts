@@ -1,9 +1,11 @@
 import type { PolicyBook } from '../agents/policy_book.ts';
 import type { ToolServer } from '../agents/tool_servers.ts';
+import { budgetUsedUp } from '../approvals/budget.ts';
 import { type BindingState, findByBinding } from '../approvals/find_by_binding.ts';
 import { registerStepUp } from '../approvals/register.ts';
 import { reserveScopeChallenge } from '../approvals/scope_lane.ts';
 import { type StepUpRow, statusOf } from '../approvals/status.ts';
+import type { NewEvent } from '../events/event_body.ts';
 import { record } from '../events/record.ts';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import type { StepUp } from '../policy/decide.ts';
@@ -12,6 +14,8 @@ import type { AccessTokenClaims } from '../wire/claims.ts';
 import type { EvaluateAnswer, EvaluateRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
+import { chargesOf } from './charges.ts';
+import { countCall } from './count_call.ts';
 import { type DescribedCall, decideOnCall, describeCall } from './decide_call.ts';
 import { GATED_ARGUMENTS_BYTES_MAX } from './limits.ts';
 import { type CallChain, loadCallChain } from './principal.ts';
@@ -40,10 +44,7 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
   const risk = policy.ok && isTool ? policy.value.pins.get(input.action.name)?.risk : undefined;
   switch (decision.kind) {
     case 'permit':
-      await recordCall(store, 'call.permitted', server, chain.value, call.value, {
-        policy_version: decision.policy_version,
-      });
-      return { decision: 'permit', principal: chain.value.principal };
+      return permit(store, input, { chain: chain.value, call: call.value, policyVersion: decision.policy_version });
     case 'deny':
       await recordCall(store, 'call.denied', server, chain.value, call.value, {
         policy_version: decision.policy_version,
@@ -53,10 +54,18 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
     case 'step_up': {
       const answer = await gate(store, input, { chain: chain.value, call: call.value, decision, risk: risk ?? 'read' });
       if (answer.decision === 'deny') {
-        await recordCall(store, 'call.denied', server, chain.value, call.value, {
-          policy_version: decision.policy_version,
-          code: answer.refusal.error,
-        });
+        const lacking = answer.refusal.error === 'budget_used_up' ? answer.refusal.detail?.budget : undefined;
+        await recordCall(
+          store,
+          lacking === undefined ? 'call.denied' : 'task.budget_used_up',
+          server,
+          chain.value,
+          call.value,
+          {
+            policy_version: decision.policy_version,
+            ...(lacking === undefined ? { code: answer.refusal.error } : { budget: String(lacking) }),
+          },
+        );
       }
       return answer;
     }
@@ -69,6 +78,33 @@ function deny(chain: CallChain | null, refused: Refusal): EvaluateAnswer {
     principal: chain?.principal ?? null,
     refusal: refusalBody(refused) as Extract<EvaluateAnswer, { decision: 'deny' }>['refusal'],
   };
+}
+
+interface Permitted {
+  readonly chain: CallChain;
+  readonly call: DescribedCall;
+  readonly policyVersion: string;
+}
+
+/** What policy permits runs if the budgets allow it; it is recorded before the guard hears of it. */
+async function permit(store: Store, { server }: AuthorizeCall, permitted: Permitted): Promise<EvaluateAnswer> {
+  const { chain, call, policyVersion } = permitted;
+  const more = { policy_version: policyVersion };
+  const charges = chargesOf(chain.task.budgeted, server.id, call.action);
+  if (!charges.ok) {
+    await recordCall(store, 'call.denied', server, chain, call, { ...more, code: charges.refusal.code });
+    return deny(chain, charges.refusal);
+  }
+  const answer: EvaluateAnswer = { decision: 'permit', principal: chain.principal };
+  if (charges.value.length === 0) {
+    await recordCall(store, 'call.permitted', server, chain, call, more);
+    return answer;
+  }
+  const event = callEvent('call.permitted', server, chain, call, more);
+  const lacking = await countCall(store, chain, charges.value, event);
+  if (lacking === null) return answer;
+  await recordCall(store, 'task.budget_used_up', server, chain, call, { ...more, budget: lacking });
+  return deny(chain, budgetUsedUp(lacking));
 }
 
 interface Gated {
@@ -99,6 +135,9 @@ async function gate(
     case 'undecided':
       return pending(store, chain, known.stepUp, decision);
     case 'none': {
+      // Nobody is asked for what could not run afterwards.
+      const charges = chargesOf(chain.task.budgeted, input.server.id, call.action);
+      if (!charges.ok) return deny(chain, charges.refusal);
       const registered = await registerStepUp(store, {
         ...call,
         requesterId: principal.requester,
@@ -111,6 +150,8 @@ async function gate(
         policyVersion: decision.policy_version,
         requirements: decision.requirements,
         guardInstance: input.guardInstance,
+        isBudgeted: chain.task.budgeted.length > 0,
+        charges: charges.value,
       });
       return registered.ok ? pending(store, chain, registered.value, decision) : deny(chain, registered.refusal);
     }
@@ -161,30 +202,27 @@ async function pending(store: Store, chain: CallChain, stepUp: StepUpRow, decisi
   };
 }
 
-async function recordCall(
-  store: Store,
-  kind: 'call.permitted' | 'call.denied',
-  server: ToolServer,
-  chain: CallChain,
-  call: DescribedCall,
-  more: Readonly<Record<string, string>>,
-): Promise<void> {
+type CallEvent = 'call.permitted' | 'call.denied' | 'task.budget_used_up';
+
+async function recordCall(store: Store, kind: CallEvent, ...about: CallFacts): Promise<void> {
+  await record(store, callEvent(kind, ...about), about[1].readAt);
+}
+
+type CallFacts = [server: ToolServer, chain: CallChain, call: DescribedCall, more: Readonly<Record<string, string>>];
+
+function callEvent(kind: CallEvent, ...[server, chain, call, more]: CallFacts): Omit<NewEvent, 'personal'> {
   const { requester, agent, task } = chain.principal;
-  await record(
-    store,
-    {
-      kind,
-      ids: {
-        tool_server: server.id,
-        method: call.action.method,
-        name: call.action.method === 'tools/call' ? call.action.name : null,
-        action_digest: call.actionDigest,
-        requester,
-        agent,
-        task,
-        ...more,
-      },
+  return {
+    kind,
+    ids: {
+      tool_server: server.id,
+      method: call.action.method,
+      name: call.action.method === 'tools/call' ? call.action.name : null,
+      action_digest: call.actionDigest,
+      requester,
+      agent,
+      task,
+      ...more,
     },
-    chain.readAt,
-  );
+  };
 }

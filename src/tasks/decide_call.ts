@@ -116,8 +116,8 @@ export function decideOnCall(
     requester: chain.requester,
     task: {
       id: chain.task.id,
-      // A service agent picks its code itself, and nothing is decided from what an agent says (invariant 9).
-      purpose_code: chain.agent.kind === 'service' ? '' : chain.task.purpose_code,
+      // Where a service agent picked the code itself, nothing is decided from what an agent says (invariant 9).
+      purpose_code: chain.task.is_purpose_chosen ? chain.task.purpose_code : '',
       tools,
       depth: chain.task.depth,
     },

@@ -23,7 +23,10 @@ export interface CallChain {
     /** What is left of the task's tools by this hop, those above it, and the bounds of their agents now. */
     readonly tools: ToolSelection;
     readonly depth: number;
-    readonly has_budget: boolean;
+    /** What its budget, or one above it, counts (`model/budget.ts`); fixed when the tasks started. */
+    readonly budgeted: readonly string[];
+    /** A person chose the purpose code: at consent, or with the template that the task was started from. */
+    readonly is_purpose_chosen: boolean;
   };
   readonly constraints: readonly BoundConstraint[];
   readonly lineage: Lineage;
@@ -70,7 +73,8 @@ interface ChainRow extends Lineage {
   readonly owner_groups: readonly string[];
   readonly requester_groups: readonly string[];
   readonly bounds: readonly (ToolSelection | null)[];
-  readonly has_budget: boolean;
+  readonly budgeted: readonly string[];
+  readonly is_purpose_chosen: boolean;
   readonly is_revoked: boolean;
   readonly agents_alive: boolean;
   readonly people_active: boolean;
@@ -117,7 +121,8 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
       purpose_code: row.purpose_code,
       tools: narrowest(row.task_tools, [row.delegated_tools, ...row.bounds]),
       depth: row.depth,
-      has_budget: row.has_budget,
+      budgeted: row.budgeted,
+      is_purpose_chosen: row.kind === 'interactive' || row.is_purpose_chosen,
     },
     constraints: row.constraints ?? [],
     lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids },
@@ -149,7 +154,8 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
       o.is_administrator as owner_is_admin, r.is_administrator as requester_is_admin,
       ${groupsOf(sql`o.id`)} as owner_groups, ${groupsOf(sql`r.id`)} as requester_groups,
       (select jsonb_agg(x.bound) from agents x where x.id = any(c.agent_ids)) as bounds,
-      exists (select 1 from task_budgets b where b.task_id = any(c.task_ids)) as has_budget,
+      (select coalesce(array_agg(distinct b.what), '{}') from task_budgets b where b.task_id = any(c.task_ids)) as budgeted,
+      t.template_id is not null or t.origin = 'consent' as is_purpose_chosen,
       exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,
       not exists (select 1 from agents x where x.id = any(c.agent_ids)
         and (x.state <> 'active' or x.ends_at <= clock_timestamp())) as agents_alive,

@@ -1,9 +1,11 @@
 import { sql } from 'kysely';
 import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
 import { findToolServer, type ToolServer } from '../agents/tool_servers.ts';
+import { budgetUsedUp, lackingBudget } from '../approvals/budget.ts';
 import { chainOf } from '../approvals/lineage.ts';
 import { forgetCached, wakeStepUp } from '../approvals/status.ts';
 import { append } from '../events/append.ts';
+import { record } from '../events/record.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { tally } from '../model/step_up.ts';
 import type { Decision } from '../policy/decide.ts';
@@ -14,6 +16,7 @@ import type { Action } from '../wire/action_digest.ts';
 import type { AccessTokenClaims } from '../wire/claims.ts';
 import type { RedeemAnswer, RedeemRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { chargesOf } from './charges.ts';
 import { decideOnCall, describeCall } from './decide_call.ts';
 import { REDEEM_ROUNDS_MAX } from './limits.ts';
 import { type CallChain, loadCallChain } from './principal.ts';
@@ -69,10 +72,14 @@ async function redeemOnce(
     if (judged.refusal.code === 'grant_missing') await revokeGrant(store, grant);
     return repeatedOr(store, input, bindingDigest, judged.refusal);
   }
+  const charges = chargesOf(chain.value.task.budgeted, server.id, call.value.action);
+  if (!charges.ok) return repeatedOr(store, input, bindingDigest, charges.refusal);
   const tool = policy.ok ? toolOf(policy.value, call.value.action) : null;
   const { jti } = input.claims;
-  const used = await useGrant(store, { server, chain: chain.value, grant, jti, tool, attemptId, guardInstance });
+  const use = { server, chain: chain.value, grant, jti, tool, attemptId, guardInstance, charges: charges.value };
+  const used = await useGrant(store, use);
   if (used === 'changed') return used;
+  if (used === 'budget_used_up') return overBudget(store, input, use, bindingDigest);
   if (used === 'attempt_taken') return (await findAttempt(store, input, bindingDigest)) ?? 'changed';
   await forgetCached(store, grant.step_up_id);
   return accepted({ redemption_id: used, step_up_id: grant.step_up_id, repeated: false });
@@ -112,6 +119,38 @@ async function repeatedOr(
   found: Refusal,
 ): Promise<Result<RedeemAnswer, Refusal>> {
   return (await findAttempt(store, input, bindingDigest)) ?? refuse(store, input, found);
+}
+
+/** The grant stays, unused: nothing ran, and the decision was not about the budget. */
+async function overBudget(
+  store: Store,
+  input: Redeem,
+  { chain, charges, server, grant }: Use,
+  bindingDigest: string,
+): Promise<Result<RedeemAnswer, Refusal> | 'changed'> {
+  const lacking = await lackingBudget(store.db, chain.lineage.task_ids, charges);
+  const repeated = await findAttempt(store, input, bindingDigest);
+  if (repeated !== undefined || lacking === null) return repeated ?? 'changed';
+  const { requester, agent, task } = chain.principal;
+  await record(
+    store,
+    {
+      kind: 'task.budget_used_up',
+      ids: {
+        tool_server: server.id,
+        method: input.action.method,
+        name: input.action.method === 'tools/call' ? input.action.name : null,
+        action_digest: input.action.action_digest,
+        step_up: grant.step_up_id,
+        requester,
+        agent,
+        task,
+        budget: lacking,
+      },
+    },
+    chain.readAt,
+  );
+  return refused(budgetUsedUp(lacking));
 }
 
 async function findAttempt(

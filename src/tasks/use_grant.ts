@@ -1,8 +1,10 @@
 import { sql } from 'kysely';
 import type { ToolServer } from '../agents/tool_servers.ts';
+import { ALL_FIT, budgetParts, spendPart } from '../approvals/budget.ts';
 import { type EventRow, eventRow } from '../events/event_row.ts';
 import { ringSealer } from '../events/sealer_bell.ts';
 import { newId } from '../kernel/ids.ts';
+import type { Charge } from '../model/budget.ts';
 import { isAborted } from '../store/postgres/outage.ts';
 import type { Store } from '../store/store.ts';
 import type { RiskClass } from '../wire/manifest.ts';
@@ -20,6 +22,8 @@ export interface Use {
   readonly tool: { readonly name: string; readonly digest: string; readonly risk: RiskClass } | null;
   readonly attemptId: string;
   readonly guardInstance: string;
+  /** What it takes from the budgets of the task and of those above it. */
+  readonly charges: readonly Charge[];
 }
 
 /** As PostgreSQL names it (0001_initial.ts). */
@@ -28,10 +32,13 @@ const ATTEMPT_CONSTRAINT = 'redemptions_guard_instance_attempt_id_key';
 /**
  * Takes one use of the grant if everything is still as it was judged: one statement, so one commit, that locks the chain in
  * the order of `lockChain`, compares it, and writes use, redemption and event together (invariants 2 and 8). Answers the
- * id of the redemption; `changed` if anything differs, and then nothing was written; `attempt_taken` if another request of
- * this very attempt was first.
+ * id of the redemption; `changed` if anything differs, and then nothing was written; `budget_used_up` if only that was in
+ * the way; `attempt_taken` if another request of this very attempt was first.
  */
-export async function useGrant(store: Store, use: Use): Promise<string | 'changed' | 'attempt_taken'> {
+export async function useGrant(
+  store: Store,
+  use: Use,
+): Promise<string | 'changed' | 'budget_used_up' | 'attempt_taken'> {
   const id = newId('red');
   const { grant } = use;
   const event = eventRow(
@@ -51,7 +58,8 @@ export async function useGrant(store: Store, use: Use): Promise<string | 'change
   );
   try {
     const { rows } = await statement(use, id, event).execute(store.db);
-    if (rows.length === 0) return 'changed';
+    const { redeemed, is_lacking: isLacking } = rows[0]!;
+    if (redeemed === null) return isLacking ? 'budget_used_up' : 'changed';
   } catch (error) {
     if (isAttemptTaken(error)) return 'attempt_taken';
     // PostgreSQL ended it, so nothing was written, and another round may.
@@ -70,7 +78,8 @@ function statement(use: Use, id: string, event: EventRow) {
   const { lineage } = chain;
   const acting = [...new Set([lineage.requester_id, ...lineage.owner_ids])];
   const voters = new Map(grant.votes.map((vote) => [vote.id, vote]));
-  return sql<{ id: string }>`with person as materialized (
+  const { budget, allFit, spent, isLacking } = budgetOf(use);
+  return sql<{ redeemed: string | null; is_lacking: boolean }>`with person as materialized (
       select id, state, is_administrator, extract(epoch from updated_at)::text as version from people
       where id = any(${[...new Set([...acting, ...voters.keys()])]}::text[]) order by id for share
     ), agent as materialized (
@@ -108,13 +117,14 @@ function statement(use: Use, id: string, event: EventRow) {
           on v.id = p.id and v.state = p.state and v.is_administrator = p.is_administrator
             and v.version = p.version) = ${voters.size}
       for update
-    ), used as (
+    ), ${budget} used as (
       update grants g set uses = uses + 1 from granted
       where g.id = granted.id and least(granted.expires_at, (select min(expires_at) from task), (select min(expires_at) from delegation))
         > clock_timestamp()
         and ${chain.readAt}::timestamptz > clock_timestamp() - make_interval(secs => ${JUDGED_SECONDS_MAX})
+        and ${allFit}
       returning g.id, g.step_up_id, g.binding_digest, g.uses
-    ), redeemed as (
+    ), ${spent} redeemed as (
       insert into redemptions (id, grant_id, step_up_id, binding_digest, use_no, attempt_id, guard_instance)
       select ${id}, id, step_up_id, binding_digest, uses, ${attemptId}, ${guardInstance} from used
       returning id
@@ -122,7 +132,18 @@ function statement(use: Use, id: string, event: EventRow) {
       insert into events (kind, body, body_digest, mac, at)
       select ${event.kind}, ${event.body}, ${event.body_digest}, ${event.mac}::bytea, ${event.at}::timestamptz from used
     )
-    select id from redeemed`;
+    select (select id from redeemed) as redeemed, ${isLacking} as is_lacking`;
+}
+
+/** Most tasks have no budget, and their statement has nothing of it. */
+function budgetOf({ charges, chain }: Use) {
+  if (charges.length === 0) return { budget: sql``, allFit: sql`true`, spent: sql``, isLacking: sql`false` };
+  return {
+    budget: sql`${budgetParts(chain.lineage.task_ids, charges, sql`(select count(*) from granted) > 0`)},`,
+    allFit: ALL_FIT,
+    spent: sql`${spendPart(sql`exists (select 1 from used)`)},`,
+    isLacking: sql`not (${ALL_FIT})`,
+  };
 }
 
 function isAttemptTaken(error: unknown): boolean {

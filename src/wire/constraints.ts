@@ -4,8 +4,8 @@ import type { JsonObject, JsonValue } from '../kernel/json.ts';
 import { CONSTRAINT_VALUES_MAX, CONSTRAINTS_MAX, POINTER_CHARACTERS_MAX } from './limits.ts';
 
 const scalar = z.union([z.string().max(1024), z.number().finite(), z.boolean()]);
-const decimal = z.string().max(64).refine(isDecimal, 'not a decimal such as "250.00"');
-const pointer = z
+export const decimal = z.string().max(64).refine(isDecimal, 'not a decimal such as "250.00"');
+export const pointer = z
   .string()
   .max(POINTER_CHARACTERS_MAX)
   .regex(/^(\/([^~/]|~[01])*)+$/, 'not a JSON pointer (RFC 6901) such as "/amount"');
@@ -73,7 +73,7 @@ function holds(must: ToolConstraint['must'], value: JsonValue | undefined): bool
 }
 
 /** A number, or a string that is one: `"250.00"`. Negative amounts meet nothing (design-review 23). */
-function isAmount(value: JsonValue | undefined): value is string | number {
+export function isAmount(value: JsonValue | undefined): value is string | number {
   if (typeof value !== 'number' && typeof value !== 'string') return false;
   return isDecimal(String(value)) && compareDecimals(String(value), '0') >= 0;
 }

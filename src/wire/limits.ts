@@ -29,3 +29,26 @@ export const CONSTRAINTS_MAX = 32;
 export const CONSTRAINTS_IN_CHAIN_MAX = 128;
 export const CONSTRAINT_VALUES_MAX = 100;
 export const POINTER_CHARACTERS_MAX = 256;
+
+/** What one request for a task may name. */
+export const TASK_TOOL_SERVERS_MAX = 50;
+export const TASK_TOOLS_MAX = 500;
+export const TASK_PURPOSE_CHARACTERS_MAX = 500;
+export const PURPOSE_CODE_CHARACTERS_MAX = 64;
+export const TEMPLATE_NAME_CHARACTERS_MAX = 64;
+/** Arguments that a budget adds up. */
+export const BUDGET_AMOUNTS_MAX = 16;
+/** Calls, step-ups or grants: more than anybody makes, and far from where doubles end. */
+export const BUDGET_COUNT_MAX = 1_000_000_000;
+
+/** Security event tokens that one poll brings, or reports on. */
+export const SETS_IN_POLL_MAX = 1_000;
+export const EVENT_TYPES_REQUESTED_MAX = 100;
+export const STREAM_DESCRIPTION_CHARACTERS_MAX = 500;
+export const AUTHORIZATION_HEADER_CHARACTERS_MAX = 4_096;
+export const VERIFICATION_STATE_CHARACTERS_MAX = 1_024;
+
+/** Tokens that other systems signed: those of platforms about workloads, and identity assertions. */
+export const FOREIGN_TOKEN_CHARACTERS_MAX = 8 * 1024;
+/** How far the clock of another system may be ahead. */
+export const FOREIGN_TOKEN_CLOCK_SKEW_SECONDS = 10;
