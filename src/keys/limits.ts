@@ -21,3 +21,16 @@ export function overlapSeconds(purpose: SigningPurpose): number {
 export const COOKIE_KEY_BYTES = 32;
 /** Rows that `keys rewrap` seals anew in one statement. */
 export const REWRAP_ROWS_MAX = 500;
+
+/** Key sets that others publish: how long one is used before it is read again, whatever its publisher says. */
+export const REMOTE_KEYS_FRESH_SECONDS_MIN = 60;
+export const REMOTE_KEYS_FRESH_SECONDS_MAX = 600;
+/** While a publisher does not answer, its last known keys are used for so long; after that nobody knows who is who. */
+export const REMOTE_KEYS_STALE_SECONDS_MAX = 3_600;
+/** An unknown key id makes a key set be read again, but not more often than this. */
+export const REMOTE_KEYS_UNKNOWN_ID_SECONDS_MIN = 15;
+/** After a failure it is not tried again for so long. */
+export const REMOTE_KEYS_FAILURE_SECONDS = 3;
+export const REMOTE_KEYS_MAX = 100;
+export const REMOTE_KEY_SETS_MAX = 1_000;
+export const REMOTE_KEY_SET_BYTES_MAX = 64 * 1024;

@@ -28,6 +28,10 @@ export const LEASE_CHARACTERS_MAX = 512 * 1024;
 export const CONSTRAINTS_MAX = 32;
 export const CONSTRAINTS_IN_CHAIN_MAX = 128;
 export const CONSTRAINT_VALUES_MAX = 100;
+/** What one token exchange may hand on: tools of one tool server, and tool servers. */
+export const DELEGATED_TOOLS_MAX = 500;
+export const DELEGATED_RESOURCES_MAX = 16;
+export const DELEGATION_SECONDS_MAX = 31 * 24 * 60 * 60;
 export const POINTER_CHARACTERS_MAX = 256;
 
 /** What one request for a task may name. */

@@ -189,6 +189,7 @@ export interface AgentWorkloadsTable {
   audience: string;
   subject: string;
   claims: ColumnType<Readonly<Record<string, string>>, string | undefined, string>;
+  /** A person, or the API token of a machine. */
   created_by: string;
   created_at: Stamped;
   last_used_at: Generated<Date | null>;
@@ -315,6 +316,8 @@ export interface DelegationsTable {
   expires_at: Generated<Date | null>;
   /** Thumbprint of the key that its tokens are bound to, if they are (RFC 9449). */
   confirmation_jkt: Generated<string | null>;
+  /** Digest of what it hands on, by which an exchange that comes again finds it; null for those that begin a task. */
+  content_digest: Generated<string | null>;
   created_at: Stamped;
   revoked_at: Date | null;
 }
@@ -359,6 +362,8 @@ export interface DecisionsTable {
   reason: string | null;
   amr: Json<readonly string[]>;
   decided_at: Stamped;
+  /** Who made it was offboarded before it was used: it does not count any more, also if they come back. */
+  voided_at: Generated<Date | null>;
 }
 
 export interface GrantsTable {

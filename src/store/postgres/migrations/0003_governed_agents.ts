@@ -101,7 +101,7 @@ const STATEMENTS = [
     audience text not null,
     subject text not null,
     claims jsonb not null default '{}',
-    created_by text not null references people (id),
+    created_by text not null,
     created_at timestamptz not null default clock_timestamp(),
     last_used_at timestamptz
   )`,
@@ -162,7 +162,10 @@ const STATEMENTS = [
     add column tools jsonb,
     add column constraints jsonb,
     add column expires_at timestamptz,
-    add column confirmation_jkt text`,
+    add column confirmation_jkt text,
+    add column content_digest text`,
+  // A vote of somebody who was offboarded before it was used. It never counts again, whatever becomes of them.
+  `alter table decisions add column voided_at timestamptz`,
   // Whom shared signals go to, and what waits for each (OpenID SSF 1.0). One process at a time pushes to a stream.
   `create table signal_streams (
     id text primary key,
