@@ -39,4 +39,3 @@ export const WORKLOAD_CLAIMS_MAX = 10;
 export const WORKLOAD_CLAIM_CHARACTERS_MAX = 512;
 /** Of the tools that an event says came to an agent or went; of more it says how many. */
 export const TOOLS_IN_EVENT_CHARACTERS_MAX = 32 * 1024;
-export const JWKS_URI_CHARACTERS_MAX = 2_048;

@@ -8,12 +8,14 @@ import type { AgentWorkloadsTable } from '../store/postgres/tables.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import type { Agent } from './agent.ts';
 import {
   WORKLOAD_CLAIM_CHARACTERS_MAX,
   WORKLOAD_CLAIMS_MAX,
   WORKLOADS_PER_AGENT_MAX,
   WORKLOADS_PER_ISSUER_MAX,
 } from './limits.ts';
+import { lockToGovern, refuseUnlessGoverned } from './lock_agent.ts';
 import { checkSubjectPattern } from './subject_pattern.ts';
 
 export type Workload = Selectable<AgentWorkloadsTable>;
@@ -32,9 +34,8 @@ export interface AddWorkload {
 const OWN_CHECKS = new Set(['iss', 'sub', 'aud', 'exp', 'nbf', 'iat', 'jti']);
 
 /**
- * Lets the tokens of a trusted platform about one workload stand for an agent: a credential, so that what is too wide is
- * refused here and not when somebody else uses it. For an agent in force a person adds it; a machine may for one that still
- * waits for approval, which then covers it.
+ * Lets the tokens of a trusted platform about one workload stand for an agent: a credential, as its keys are. What is too wide
+ * is refused here, and not when somebody else uses it.
  */
 export async function addWorkload(
   store: Store,
@@ -52,14 +53,8 @@ export async function addWorkload(
   const claims = checkPinnedClaims(input.claims);
   if (!claims.ok) return claims;
   return transact(store, async (tx, afterCommit) => {
-    const agent = await tx
-      .selectFrom('agents')
-      .select(['kind', 'state'])
-      .where('id', '=', input.agentId)
-      .forUpdate()
-      .executeTakeFirst();
-    const allowed = await mayAdd(tx, agent, input.by);
-    if (!allowed.ok) return allowed;
+    const governed = await lockWorkloadAgent(tx, input);
+    if (!governed.ok) return governed;
     const room = await checkRoom(tx, input);
     if (!room.ok) return room;
     const workload = await tx
@@ -90,6 +85,8 @@ export async function removeWorkload(
   { agentId, workloadId, by }: { readonly agentId: string; readonly workloadId: string; readonly by: Acting },
 ): Promise<Result<{ readonly id: string }, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
+    const governed = await lockToGovern(tx, { agentId, by });
+    if (!governed.ok) return governed;
     const removed = await tx
       .deleteFrom('agent_workloads')
       .where('id', '=', workloadId)
@@ -142,32 +139,15 @@ function checkPinnedClaims(claims: Readonly<Record<string, string>>): Result<tru
   return accepted(true);
 }
 
-async function mayAdd(
+async function lockWorkloadAgent(
   tx: Tx,
-  agent: { readonly kind: string; readonly state: string } | undefined,
-  by: Acting,
-): Promise<Result<true, Refusal>> {
-  if (agent === undefined) return refused(refusal('not_found', 'There is no such agent.'));
-  if (agent.kind !== 'service') {
-    return refused(
-      refusal('request_invalid', 'Only a service agent can be a workload: this one is a person’s client.'),
-    );
-  }
-  if (agent.state === 'offboarded') return refused(refusal('conflict', 'The agent was offboarded for good.'));
-  if (by.kind === 'person') {
-    const person = await tx
-      .selectFrom('people')
-      .select('is_administrator')
-      .where('id', '=', by.id)
-      .where('state', '=', 'active')
-      .executeTakeFirst();
-    if (person?.is_administrator === true) return accepted(true);
-    return refused(refusal('not_allowed', 'Only an administrator can let a workload be an agent.'));
-  }
-  if (agent.state === 'pending') return accepted(true);
-  return refused(
-    refusal('not_allowed', 'A workload of an agent in force is added by an administrator: it is a credential.'),
-  );
+  input: { readonly agentId: string; readonly by: Acting },
+): Promise<Result<Agent, Refusal>> {
+  const locked = await lockToGovern(tx, input);
+  if (!locked.ok) return locked;
+  const { agent } = locked.value;
+  if (agent.kind === 'service') return refuseUnlessGoverned(agent);
+  return refused(refusal('conflict', 'This agent works for one person and is no workload of a platform.'));
 }
 
 async function checkRoom(tx: Tx, { agentId, issuer, subject }: AddWorkload): Promise<Result<true, Refusal>> {
