@@ -8,6 +8,9 @@ export const TARGET_CHARACTERS_MAX = 80;
 /** What fits in a box of the picture; the full text stands in the table beside it. */
 export const PICTURE_CHARACTERS_MAX = 30;
 
+/** Hops of a task that are drawn; the table beside it has all. */
+export const TREE_ROWS_MAX = 40;
+
 export const REASON_CHARACTERS_MAX = 500;
 export const NAME_CHARACTERS_MAX = 200;
 export const FORM_BYTES_MAX = 256 * 1024;

@@ -8,6 +8,7 @@ import { addLeaseRoutes } from '../api/lease_routes.ts';
 import type { Leases } from '../api/leases.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
+import { addTraceRoutes } from '../api/trace_routes.ts';
 import type { Config } from '../config.ts';
 import { createConsole } from '../console/console.ts';
 import { createPages } from '../console/pages.ts';
@@ -65,6 +66,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
   addTaskRoutes(router, { store, tokens, purposeCodes: config.purpose_codes.map((purpose) => purpose.code) });
+  addTraceRoutes(router, { store, tokens });
   return router;
 }
 

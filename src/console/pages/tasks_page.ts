@@ -47,6 +47,8 @@ function when(task: TaskEntry): Html {
 export interface TaskPage extends TaskEntry {
   readonly tools: readonly { readonly toolServer: string; readonly tools: readonly string[] }[];
   readonly purposeCode: string;
+  /** Who acted for whom, and what happened. */
+  readonly history: Html;
 }
 
 export function taskPage(task: TaskPage, csrf: string): Page {
@@ -56,6 +58,7 @@ export function taskPage(task: TaskPage, csrf: string): Page {
 <dt>Tools</dt><dd>${task.tools.map((one) => html`<p>${markedHtml(one.toolServer)}: ${one.tools.map((tool, index) => html`${index > 0 && ', '}<code>${markedHtml(tool)}</code>`)}</p>`)}</dd>
 <dt>Task id</dt><dd><code>${task.id}</code></dd></dl>
 ${task.mayEnd && html`<div class="card"><p>Ending it takes back its tokens at once and withdraws what waits for approval. A call that is running goes on.</p>${endForm(task.id, csrf)}</div>`}
+${task.history}
 <p><a href="/tasks">All tasks</a></p>`;
   return { title: 'Task', body, section: 'tasks' };
 }

@@ -1,10 +1,12 @@
 import { csrfToken } from '../../people/csrf.ts';
 import { listTasks } from '../../tasks/find.ts';
 import { endTask } from '../../tasks/finish.ts';
+import { readTrace } from '../../tasks/trace/read_trace.ts';
 import { refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import { toolServerNames } from '../lookups.ts';
 import { type TaskEntry, taskPage, tasksPage } from '../pages/tasks_page.ts';
+import { traceSection } from '../pages/trace_section.ts';
 import type { Entrances } from '../routing.ts';
 import type { PersonalVisit } from '../visit.ts';
 import { namedSelection } from './agents.ts';
@@ -51,7 +53,12 @@ async function showOne(visit: PersonalVisit): Promise<Answer> {
   }
   const tools = namedSelection(task.tools, await toolServerNames(visit.store));
   const csrf = csrfToken(visit.store, visit.signedIn, PURPOSE);
-  return showPage(taskPage({ ...entry(task), tools, purposeCode: task.purpose_code }, csrf));
+  const after = /^\d{1,15}$/.test(visit.query.get('after') ?? '') ? Number(visit.query.get('after')) : 0;
+  const reader = { kind: 'person', id: visit.signedIn.person.id } as const;
+  const trace = await readTrace(visit.store, { taskId: task.id, reader, after });
+  if (!trace.ok) return refuseWith(trace.refusal, '/tasks');
+  const history = traceSection(trace.value, new Date());
+  return showPage(taskPage({ ...entry(task), tools, purposeCode: task.purpose_code, history }, csrf));
 }
 
 async function end(visit: PersonalVisit): Promise<Answer> {

@@ -196,6 +196,7 @@ const STATEMENTS = [
     claims text not null,
     state text not null default 'waiting' check (state in ('waiting', 'failed')),
     attempts integer not null default 0,
+    refusals integer not null default 0,
     created_at timestamptz not null default clock_timestamp(),
     last_error text
   )`,
