@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Logger } from '../kernel/logger.ts';
 import type { Unsubscribe } from '../store/ephemeral.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
 import { createAlarm } from './alarm.ts';
 import type { EventBody } from './event_body.ts';
@@ -258,8 +258,9 @@ async function readHead(db: Store['db'], seen: Seen | null): Promise<Seen & { re
   };
 }
 
-async function readEvents(
-  db: Store['db'],
+/** The events at positions `from` to before `to`, in order; of these kinds only, where some are named. */
+export async function readEvents(
+  db: Store['db'] | Tx,
   from: number,
   to: number,
   kinds: readonly EventKind[] | undefined,

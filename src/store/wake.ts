@@ -6,6 +6,7 @@ export const CHANNELS = {
   keys: 'wake:keys',
   delivery: 'wake:delivery',
   memory: 'wake:memory',
+  signals: 'wake:signals',
   stepUp: (id: string) => `wake:step_up:${id}`,
   toolServer: (id: string) => `wake:tool_server:${id}`,
 } as const;

@@ -537,6 +537,8 @@ export interface SignalMessagesTable {
   /** `failed`: given up, until somebody asks for another attempt. */
   state: Generated<'waiting' | 'failed'>;
   attempts: Generated<number>;
+  /** How often the receiver refused this very message. */
+  refusals: Generated<number>;
   created_at: Stamped;
   last_error: Generated<string | null>;
 }
