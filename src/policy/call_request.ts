@@ -10,6 +10,15 @@ export interface PersonFacts {
   readonly is_administrator: boolean;
 }
 
+export interface AgentFacts {
+  readonly id: string;
+  readonly name: string;
+  readonly kind: 'interactive' | 'service';
+  /** The part of the organisation that administrators put it in. */
+  readonly trust_zone: string;
+  readonly owner: PersonFacts;
+}
+
 /**
  * One question to the policy, in facts the server has established itself: from the caller's token and its own records,
  * never from the word of an agent or a guard. The class of the tool is not among them: it comes from the manifest.
@@ -20,12 +29,9 @@ export interface CallRequest {
   /** Name of the tool or the prompt, or the URI of the resource. */
   readonly target: string;
   readonly arguments: JsonObject;
-  readonly agent: {
-    readonly id: string;
-    readonly name: string;
-    readonly kind: 'interactive' | 'service';
-    readonly owner: PersonFacts;
-  };
+  readonly agent: AgentFacts;
+  /** Ids of the agents that handed the work on, the first one first, and of the one that calls. */
+  readonly chain: readonly string[];
   readonly requester: PersonFacts;
   readonly task: {
     readonly id: string;
@@ -68,11 +74,7 @@ export function cedarQuestion(
   const entities: EntityJson[] = [
     personEntity(requester),
     { uid: server, attrs: { name: request.server }, parents: [] },
-    {
-      uid: { type: 'Agent', id: agent.id },
-      attrs: { name: agent.name, kind: agent.kind, owner: reference('Person', agent.owner.id) },
-      parents: [],
-    },
+    agentEntity(agent),
     taskEntity(request, reads),
   ];
   if (agent.owner.id !== requester.id) entities.push(personEntity(agent.owner));
@@ -86,6 +88,7 @@ export function cedarQuestion(
       amr: [...request.amr],
       task: reference('Task', task.id),
       requester: reference('Person', requester.id),
+      chain: request.chain.map((id) => reference('Agent', id)),
       input: visibleInput(input, reads),
       ...(action === 'read' ? { uri: request.target } : {}),
       ...(action === 'prompt' ? { name: request.target } : {}),
@@ -114,7 +117,20 @@ function taskEntity({ task, requester, server, target }: CallRequest, reads: Rea
   };
 }
 
-function personEntity(person: PersonFacts): EntityJson {
+export function agentEntity(agent: AgentFacts): EntityJson {
+  return {
+    uid: { type: 'Agent', id: agent.id },
+    attrs: {
+      name: agent.name,
+      kind: agent.kind,
+      trust_zone: agent.trust_zone,
+      owner: reference('Person', agent.owner.id),
+    },
+    parents: [],
+  };
+}
+
+export function personEntity(person: PersonFacts): EntityJson {
   return {
     uid: { type: 'Person', id: person.id },
     attrs: { is_administrator: person.is_administrator },
@@ -122,6 +138,6 @@ function personEntity(person: PersonFacts): EntityJson {
   };
 }
 
-function reference(type: string, id: string): { __entity: { type: string; id: string } } {
+export function reference(type: string, id: string): { __entity: { type: string; id: string } } {
   return { __entity: { type, id } };
 }

@@ -6,7 +6,7 @@ import { combineReads } from './expression.ts';
 import { cedarProblem, type LoadedPolicy, type PolicySet } from './policy_set.ts';
 import type { PolicyProblem } from './problem.ts';
 import { generateSchema, type OpaqueArgument, type ServerManifest } from './schema.ts';
-import { smokeTest } from './smoke_evaluation.ts';
+import { type SmokeFailure, smokeTest } from './smoke_evaluation.ts';
 
 /**
  * Checks a set against the tools of one server, strictly, and tries it out in an instance that is then thrown away.
@@ -105,16 +105,13 @@ function unlistedTools(policies: readonly LoadedPolicy[], server: ServerManifest
   );
 }
 
-function smokeProblem(
-  policies: readonly LoadedPolicy[],
-  failure: { readonly tool: string; readonly message: string; readonly policies: readonly string[] },
-): PolicyProblem {
+function smokeProblem(policies: readonly LoadedPolicy[], failure: SmokeFailure): PolicyProblem {
   const culprit = policies.find(({ id }) => failure.policies.includes(id));
   return {
     path: culprit?.source.path ?? policies[0]?.source.path ?? 'policies',
     line: culprit?.source.line ?? 0,
     ...(culprit === undefined ? {} : { policy_id: culprit.id }),
-    message: `A trial call of "${failure.tool}" could not be evaluated: ${failure.message}.`,
+    message: `A trial ${failure.what} could not be evaluated: ${failure.message}.`,
     instead: 'Guard optional arguments with `context.input has …` and keep conditions short.',
   };
 }

@@ -109,6 +109,13 @@ export function scopedServer(policy: PolicyJson): string | undefined {
   return isEntity(scope.entity) ? serverOf(scope.entity) : undefined;
 }
 
+/** The actions that the scope of a policy names; undefined when it names none and is about all of them. */
+export function scopedActions({ action }: PolicyJson): readonly string[] | undefined {
+  if (action.op === 'All') return undefined;
+  const named: readonly unknown[] = 'entities' in action ? action.entities : 'entity' in action ? [action.entity] : [];
+  return named.filter(isEntity).map(({ id }) => id);
+}
+
 /** Whether this clause is exactly `unless { context.approvals.contains("<name>") }`. */
 export function isGateClause(clause: PolicyJson['conditions'][number], name: string): boolean {
   if (clause.kind !== 'unless' || !('contains' in clause.body)) return false;

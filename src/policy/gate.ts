@@ -2,7 +2,7 @@ import type { PolicyJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { canonicalJson } from '../kernel/canonical_json.ts';
 import { sha256Base64url } from '../kernel/digest.ts';
 import type { Cedar } from './cedar_instance.ts';
-import { type ExpressionFacts, isGateClause } from './expression.ts';
+import { type ExpressionFacts, isGateClause, scopedActions } from './expression.ts';
 import { type Complaint, GATE_ANNOTATIONS, readGateTerms } from './gate_terms.ts';
 import type { Gate } from './requirements.ts';
 import type { PolicySource } from './source.ts';
@@ -12,6 +12,9 @@ const PLACEHOLDER = 'gate';
 const CONDITION = 'unless { context.approvals.contains("gate") }';
 const CONDITION_TOKENS = ['context', '.', 'approvals', '.', 'contains', '(', `"${PLACEHOLDER}"`, ')'];
 const PLACEHOLDER_TOKEN = CONDITION_TOKENS.indexOf(`"${PLACEHOLDER}"`);
+
+/** What can pause until people approve it. */
+const GATED_ACTIONS: readonly string[] = ['call', 'read', 'prompt'];
 
 /**
  * The gate in a policy; undefined when it is none, complaints when it pretends. Its name holds a hash of what it asks
@@ -36,6 +39,13 @@ export function readGate(
   } else if (!isGate && facts.approvalUses > 0) {
     const message = 'Only a gate may ask about approvals, and this policy has no @stepup.';
     complaints.push({ message, instead: 'Add @stepup("why") and @approvers("…"), or drop context.approvals.' });
+  }
+  const undecidable = isGate ? (scopedActions(policy) ?? []).filter((action) => !GATED_ACTIONS.includes(action)) : [];
+  if (undecidable.length > 0) {
+    const names = undecidable.map((action) => `"${action}"`).join(', ');
+    const message = `This gate stands on ${names}, which no person is asked about yet: only calls can wait for approval.`;
+    const instead = 'Make it a plain forbid with @reason, or put the gate on the calls that follow.';
+    complaints.push({ message, instead });
   }
   if (isGate && otherUses > 0) {
     const message = 'This gate reads context.approvals outside its own condition.';

@@ -98,7 +98,9 @@ function record(attributes: Record<string, Attribute>): Attribute & { type: 'Rec
 
 function cedarSchema(input: RecordType): SchemaJson<string> {
   const who = { requester: entity('Person'), amr: setOf(STRING) };
-  const during = { ...who, task: entity('Task'), approvals: setOf(STRING) };
+  const within = { ...who, task: entity('Task'), chain: setOf(entity('Agent')) };
+  const during = { ...within, approvals: setOf(STRING) };
+  const handedOn = { server: entity('ToolServer'), tools: setOf(entity('Tool')), risks: setOf(STRING), depth: LONG };
   const applies = (principal: string, resource: string, context: Record<string, Attribute>) => ({
     appliesTo: { principalTypes: [principal], resourceTypes: [resource], context: record(context) },
   });
@@ -107,7 +109,7 @@ function cedarSchema(input: RecordType): SchemaJson<string> {
       entityTypes: {
         Group: {},
         Person: { memberOfTypes: ['Group'], shape: record({ is_administrator: BOOLEAN }) },
-        Agent: { shape: record({ name: STRING, kind: STRING, owner: entity('Person') }) },
+        Agent: { shape: record({ name: STRING, kind: STRING, trust_zone: STRING, owner: entity('Person') }) },
         ToolServer: { shape: record({ name: STRING }) },
         Tool: { memberOfTypes: ['ToolServer'], shape: record({ name: STRING, risk: STRING }) },
         Task: {
@@ -124,7 +126,7 @@ function cedarSchema(input: RecordType): SchemaJson<string> {
         call: applies('Agent', 'Tool', { ...during, input: cedarType(input) }),
         read: applies('Agent', 'ToolServer', { ...during, input: record({}), uri: STRING }),
         prompt: applies('Agent', 'ToolServer', { ...during, input: record({}), name: STRING }),
-        delegate: applies('Agent', 'Agent', { ...who, task: entity('Task') }),
+        delegate: applies('Agent', 'Agent', { ...within, ...handedOn }),
         start_task: applies('Agent', 'ToolServer', { ...who, purpose_code: STRING, tools: setOf(entity('Tool')) }),
         approve: applies('Person', 'Tool', { ...who, task: entity('Task') }),
       },

@@ -1,7 +1,8 @@
 import type { CedarValueJson } from '@cedar-policy/cedar-wasm/nodejs';
 import type { ArgumentType, RecordType } from './argument_type.ts';
 import { type CallRequest, cedarQuestion } from './call_request.ts';
-import type { EvaluableSets, PolicyEngine } from './engine.ts';
+import { delegateQuestion } from './delegate_request.ts';
+import type { EvaluableSets, Evaluation, PolicyEngine } from './engine.ts';
 import type { CedarRecord } from './project_arguments.ts';
 import type { ServerManifest } from './schema.ts';
 
@@ -12,7 +13,8 @@ interface Trial {
 }
 
 export interface SmokeFailure {
-  readonly tool: string;
+  /** What was tried, in words. */
+  readonly what: string;
   readonly message: string;
   /** The policies that failed, when Cedar could still say so. */
   readonly policies: readonly string[];
@@ -21,7 +23,7 @@ export interface SmokeFailure {
 const UNKNOWN_TOOL = 'countersign-unknown-tool';
 
 /**
- * Evaluates each tool with every argument, one tool that does not exist, a resource and a prompt. Validation does not find
+ * Evaluates each tool with every argument, one tool that does not exist, a resource, a prompt and a delegation. Validation does not find
  * a condition that breaks Cedar when it is evaluated; this does, before a real call meets it. The engine may be lost.
  * Only the full set is asked: Cedar evaluates policies one by one, and the base set holds no others.
  */
@@ -36,24 +38,45 @@ export function smokeTest(engine: PolicyEngine, { server, sets, inputs }: Trial)
     const type = request.action === 'call' ? inputs.get(request.target) : undefined;
     const input = type === undefined ? {} : sampleRecord(type);
     const question = cedarQuestion(request, risks.get(request.target) ?? 'critical', input);
-    const result = engine.evaluate(sets, 'full', question);
-    if (result.kind === 'allowed' || result.kind === 'not_allowed') continue;
     // Every further failure could cost another instance; the first says enough.
-    const policies = result.kind === 'failed' ? result.determining : [];
-    return [{ tool: request.target, message: result.message, policies }];
+    const failure = failureOf(engine.evaluate(sets, 'full', question), `call of "${request.target}"`);
+    if (failure !== undefined) return [failure];
   }
-  return [];
+  const delegation = failureOf(engine.evaluate(sets, 'full', trialDelegation(server)), 'delegation');
+  return delegation === undefined ? [] : [delegation];
+}
+
+function failureOf(result: Evaluation, what: string): SmokeFailure | undefined {
+  if (result.kind === 'allowed' || result.kind === 'not_allowed') return undefined;
+  return { what, message: result.message, policies: result.kind === 'failed' ? result.determining : [] };
+}
+
+const PERSON = { id: 'trial', groups: [], is_administrator: false };
+const AGENT = { id: 'trial', name: 'trial', kind: 'service', trust_zone: '', owner: PERSON } as const;
+
+function trialDelegation({ name: server, tools }: ServerManifest) {
+  const names = tools.map(({ definition }) => definition.name);
+  return delegateQuestion({
+    server,
+    from: AGENT,
+    to: { ...AGENT, id: 'trial-peer' },
+    requester: PERSON,
+    task: { id: 'trial', purpose_code: '', depth: 0, tools: names },
+    tools: tools.map(({ definition, risk }) => ({ name: definition.name, risk })),
+    chain: [AGENT.id],
+    amr: [],
+  });
 }
 
 function trialRequest(server: string, action: CallRequest['action'], target: string): CallRequest {
-  const person = { id: 'trial', groups: [], is_administrator: false };
   return {
     action,
     server,
     target,
     arguments: {},
-    agent: { id: 'trial', name: 'trial', kind: 'service', owner: person },
-    requester: person,
+    agent: AGENT,
+    chain: [AGENT.id],
+    requester: PERSON,
     task: { id: 'trial', purpose_code: '', tools: [target], depth: 0 },
     approvals: [],
     amr: [],

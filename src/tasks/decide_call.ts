@@ -111,8 +111,10 @@ export function decideOnCall(
       id: chain.agent.id,
       name: chain.agent.name,
       kind: chain.agent.kind,
+      trust_zone: chain.agent.trust_zone,
       owner: chain.owner,
     },
+    chain: chain.lineage.agent_ids,
     requester: chain.requester,
     task: {
       id: chain.task.id,

@@ -67,7 +67,8 @@ export function request(target: string, args: JsonObject = {}, changes: Partial<
     server: 'billing',
     target,
     arguments: args,
-    agent: { id: 'agt_billing', name: 'Billing agent', kind: 'service', owner: OLIVER },
+    agent: { id: 'agt_billing', name: 'Billing agent', kind: 'service', trust_zone: 'finance', owner: OLIVER },
+    chain: ['agt_billing'],
     requester: ALICE,
     task: {
       id: 'tsk_1',
