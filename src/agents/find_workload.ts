@@ -1,7 +1,7 @@
+import { sql } from 'kysely';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { AgentsTable } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
-import { WORKLOADS_PER_ISSUER_MAX } from './limits.ts';
+import { WORKLOAD_USE_RECORDED_SECONDS, WORKLOADS_PER_ISSUER_MAX } from './limits.ts';
 import { matchesSubject } from './subject_pattern.ts';
 
 /** What a verified token says of the workload that sent it. */
@@ -18,7 +18,8 @@ export interface FoundWorkload {
   readonly id: string;
   readonly agentId: string;
   readonly clientId: string;
-  readonly agentState: AgentsTable['state'];
+  readonly isActive: boolean;
+  readonly lastUsedAt: Date | null;
 }
 
 export interface WorkloadRefusal {
@@ -30,7 +31,8 @@ interface Candidate {
   readonly id: string;
   readonly agent_id: string;
   readonly client_id: string;
-  readonly state: AgentsTable['state'];
+  readonly is_active: boolean;
+  readonly last_used_at: Date | null;
   readonly subject: string;
   readonly claims: Readonly<Record<string, string>>;
 }
@@ -43,12 +45,26 @@ export async function findWorkload(
   const candidates = await db
     .selectFrom('agent_workloads as w')
     .innerJoin('agents as a', 'a.id', 'w.agent_id')
-    .select(['w.id', 'w.agent_id', 'w.subject', 'w.claims', 'a.client_id', 'a.state'])
+    .select(['w.id', 'w.agent_id', 'w.subject', 'w.claims', 'w.last_used_at', 'a.client_id'])
+    .select(
+      sql<boolean>`a.state = 'active' and coalesce(a.ends_at > clock_timestamp(), true)`.as('is_active'),
+    )
     .where('w.issuer', '=', presented.issuer)
     .where('w.audience', '=', presented.audience)
     .limit(WORKLOADS_PER_ISSUER_MAX)
     .execute();
   return chooseWorkload(candidates, presented);
+}
+
+/** When it last signed in, an hour at most behind: for whoever wonders whether it is needed. */
+export async function noteWorkloadUse({ db }: Pick<Store, 'db'>, workload: FoundWorkload): Promise<void> {
+  const { id, lastUsedAt } = workload;
+  if (lastUsedAt !== null && Date.now() - lastUsedAt.getTime() < WORKLOAD_USE_RECORDED_SECONDS * 1000) return;
+  await db
+    .updateTable('agent_workloads')
+    .set({ last_used_at: sql<Date>`clock_timestamp()` })
+    .where('id', '=', id)
+    .execute();
 }
 
 /** Pure: by subject, then by claims, then by the client id that was named. A subject without wildcard goes first. */
@@ -75,8 +91,14 @@ export function chooseWorkload(
   if (new Set(best.map((one) => one.agent_id)).size > 1) {
     return refused({ code: 'ambiguous', message: 'several agents are this workload: name one by client_id' });
   }
-  const { id, agent_id, client_id, state } = best[0]!;
-  return accepted({ id, agentId: agent_id, clientId: client_id, agentState: state });
+  const { id, agent_id, client_id, is_active, last_used_at } = best[0]!;
+  return accepted({
+    id,
+    agentId: agent_id,
+    clientId: client_id,
+    isActive: is_active,
+    lastUsedAt: last_used_at,
+  });
 }
 
 /** A claim by its name, or within others by a JSON pointer (RFC 6901), as text; lists and objects are never equal to one. */

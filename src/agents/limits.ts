@@ -37,5 +37,6 @@ export const WORKLOADS_PER_AGENT_MAX = 20;
 export const WORKLOADS_PER_ISSUER_MAX = 1_000;
 export const WORKLOAD_CLAIMS_MAX = 10;
 export const WORKLOAD_CLAIM_CHARACTERS_MAX = 512;
+export const WORKLOAD_USE_RECORDED_SECONDS = 3_600;
 /** Of the tools that an event says came to an agent or went; of more it says how many. */
 export const TOOLS_IN_EVENT_CHARACTERS_MAX = 32 * 1024;

@@ -1,3 +1,4 @@
+import type { JWK } from 'jose';
 import type { KnownToolServer, LiveTask } from './live_task.ts';
 
 /** What one request has established so far; later steps rely on it instead of asking again. */
@@ -8,6 +9,14 @@ export interface RequestFacts {
   toolServer?: KnownToolServer;
   /** `sub` of a token without a task: the agent or the tool server. */
   subject?: string;
+  /** The agent that a platform's token stands for, and the key by which this process vouches for it in this request. */
+  workload?: {
+    readonly agentId: string;
+    readonly clientId: string;
+    readonly publicJwk: JWK;
+    /** It came as the grant (MCP SEP-1933). */
+    readonly isGrant: boolean;
+  };
   /** The client id that was looked up, known or not. */
   clientId?: string;
   /** Grants whose whole family was revoked while this request ran. */
