@@ -17,3 +17,13 @@ export const REDEEM_ROUNDS_MAX = 32;
 export const JUDGED_SECONDS_MAX = 5;
 /** Step-ups, or tasks, that one transaction of retention deletes. */
 export const PRUNE_STEP_UPS_MAX = 500;
+/** Of what a person says on why something is ended. */
+export const REVOCATION_REASON_LENGTH_MAX = 500;
+/** Tasks in a line from the root down, the root counted. */
+export const TASK_CHAIN_MAX = 8;
+/** Of an agent, those that are not retired. */
+export const TEMPLATES_PER_AGENT_MAX = 50;
+export const TEMPLATES_LISTED_MAX = 500;
+/** Tasks that one transaction of the sweep ends. */
+export const TASK_EXPIRY_BATCH_MAX = 100;
+export const TASK_EXPIRY_SWEEP_MS = 5_000;

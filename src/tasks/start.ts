@@ -1,14 +1,15 @@
 import { sql } from 'kysely';
-import { append } from '../events/append.ts';
 import { sha256Base64url } from '../kernel/digest.ts';
-import { newId } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import { assureDurable } from '../store/postgres/assure_durable.ts';
+import type { BudgetLine } from '../model/budget.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { PURPOSE_LENGTH_MAX, RUNNING_TASKS_PER_AGENT_MAX, TASK_SECONDS_MIN, TOOLS_PER_TASK_MAX } from './limits.ts';
+import { checkRoom, checkTools, findStarted, lockStarts } from './admit_task.ts';
+import { insertTask, type NewTask, type StartedTask, type TaskOrigin } from './insert_task.ts';
+import { PURPOSE_LENGTH_MAX, TASK_SECONDS_MIN } from './limits.ts';
+import { lockTemplate } from './templates/lock.ts';
 
 export interface StartTask {
   readonly requesterId: string;
@@ -24,12 +25,14 @@ export interface StartTask {
   readonly oauthGrantId: string | null;
   /** Of the agent, for this request: asked again with it, the same task is the answer. */
   readonly idempotencyKey?: string;
-}
-
-export interface StartedTask {
-  readonly taskId: string;
-  readonly delegationId: string;
-  readonly expiresAt: Date;
+  /** What it may use up; without a budget nothing is counted. */
+  readonly budget?: readonly BudgetLine[];
+  /** How it came to be; `api` if left out. */
+  readonly origin?: TaskOrigin;
+  /** The template it is started from, which was approved for this agent and whose words and tools these are. */
+  readonly templateId?: string;
+  /** W3C Trace Context of the request. */
+  readonly traceparent?: string;
 }
 
 /**
@@ -49,162 +52,76 @@ export async function startTask(store: Store, input: StartTask): Promise<Result<
   return transactRepeatably(store, async (tx, afterCommit) => {
     const people = await checkPeople(tx, input);
     if (!people.ok) return people;
+    const template = input.templateId === undefined ? accepted(true) : await lockTemplate(tx, input.templateId);
+    if (!template.ok) return template;
     await lockStarts(tx, input.agentId);
     const request = requestOf(input, purpose);
-    const started = await findStarted(tx, input.agentId, request);
-    if (started !== undefined) return started;
+    const known = await findStarted(tx, input.agentId, request);
+    if (known !== undefined) return known;
     const tools = await checkTools(tx, input.tools, people.value.bound);
     if (!tools.ok) return tools;
     const room = await checkRoom(tx, input.agentId);
     if (!room.ok) return room;
-    const taskId = newId('tsk');
-    const delegationId = newId('dlg');
-    const { expires_at } = await tx
-      .insertInto('tasks')
-      .values({
-        id: taskId,
-        root_id: taskId,
-        parent_id: null,
-        requester_id: input.requesterId,
-        agent_id: input.agentId,
-        client_id: input.clientId,
-        purpose,
-        purpose_code: input.purposeCode,
-        tools: JSON.stringify(input.tools),
-        state: 'active',
-        oauth_grant_id: input.oauthGrantId,
-        ...request,
-        expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${input.seconds})`,
-        ended_at: null,
-      })
-      .returning('expires_at')
-      .executeTakeFirstOrThrow();
-    await tx
-      .insertInto('delegations')
-      .values({
-        id: delegationId,
-        task_id: taskId,
-        parent_id: null,
-        agent_id: input.agentId,
-        depth: 0,
-        agent_chain: [input.agentId],
-        task_chain: [taskId],
-        delegation_chain: [delegationId],
-        revoked_at: null,
-      })
-      .execute();
-    await append(store, tx, afterCommit, {
-      kind: 'task.started',
-      ids: {
-        task: taskId,
-        agent: input.agentId,
-        requester: input.requesterId,
-        delegation: delegationId,
-        expires_at: expires_at.toISOString(),
-      },
-      personal: { purpose },
+    const started = await insertTask(store, tx, afterCommit, {
+      ...input,
+      ...request,
+      purpose,
+      budget: input.budget ?? [],
+      origin: input.origin ?? 'api',
+      templateId: input.templateId ?? null,
+      traceparent: input.traceparent ?? null,
+      parent: null,
     });
-    return accepted({ taskId, delegationId, expiresAt: expires_at });
+    return accepted(started);
   });
 }
 
+/** Locks who starts the task, and for whom: people before agents, as everywhere (design §4). */
 async function checkPeople(tx: Tx, input: StartTask): Promise<Result<{ bound: ToolSelection | null }, Refusal>> {
-  const agent = await tx
-    .selectFrom('agents as a')
-    .innerJoin('people as o', 'o.id', 'a.owner_id')
-    .innerJoin('people as r', (join) => join.on('r.id', '=', input.requesterId))
-    .select(['a.state', 'a.client_id', 'a.bound', 'o.state as owner_state', 'r.state as requester_state'])
-    .where('a.id', '=', input.agentId)
-    .forShare()
-    .executeTakeFirst();
+  const { rows } = await sql<LockedAgent>`with person as materialized (
+      select id, state from people
+      where id in (${input.requesterId}, (select owner_id from agents where id = ${input.agentId})) order by id for share
+    ), agent as materialized (
+      select state, client_id, bound, owner_id, deputy_id, coalesce(ends_at > clock_timestamp(), true) as is_in_time
+      from agents where id = ${input.agentId} and (select count(*) from person) > 0 for share
+    )
+    select a.*, o.state as owner_state, r.state as requester_state
+    from agent a left join person o on o.id = a.owner_id left join person r on r.id = ${input.requesterId}`.execute(tx);
+  const [agent] = rows;
   if (agent === undefined || agent.client_id !== input.clientId) {
     return refused(refusal('request_invalid', 'There is no such agent for this client.'));
   }
-  if (agent.state !== 'active') return refused(refusal('agent_inactive', 'The agent is not active.'));
+  if (agent.state !== 'active' || !agent.is_in_time) {
+    return refused(refusal('agent_inactive', 'The agent is not active.'));
+  }
+  if (agent.owner_state === null) {
+    return refused(refusal('conflict', 'The agent got another owner in this moment. Try again.'));
+  }
+  if (input.templateId !== undefined && ![agent.owner_id, agent.deputy_id].includes(input.requesterId)) {
+    return refused(refusal('not_allowed', 'The agent has other owners since this template was approved.'));
+  }
   if (agent.owner_state !== 'active' || agent.requester_state !== 'active') {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
   }
   return accepted({ bound: agent.bound });
 }
 
-/** A lock of the agent's own, so that tasks started in parallel count each other, and find each other by their keys. */
-async function lockStarts(tx: Tx, agentId: string): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${`task-start:${agentId}`}, 0))`.execute(tx);
+interface LockedAgent {
+  readonly state: string;
+  readonly client_id: string;
+  readonly bound: ToolSelection | null;
+  readonly owner_id: string;
+  readonly deputy_id: string | null;
+  readonly is_in_time: boolean;
+  readonly owner_state: string | null;
+  readonly requester_state: string | null;
 }
 
-interface StartRequest {
-  readonly start_key: string | null;
-  readonly start_digest: string | null;
-}
+type StartRequest = Pick<NewTask, 'startKey' | 'startDigest'>;
 
 /** draft-ietf-httpapi-idempotency-key-header §2.4: the fingerprint shows that a key came with another request. */
-function requestOf({ idempotencyKey, ...input }: StartTask, purpose: string): StartRequest {
-  if (idempotencyKey === undefined) return { start_key: null, start_digest: null };
-  const { requesterId: _, ...asked } = { ...input, purpose, tools: Object.entries(input.tools) };
-  return { start_key: sha256Base64url(idempotencyKey), start_digest: sha256Base64url(JSON.stringify(asked)) };
-}
-
-async function findStarted(
-  tx: Tx,
-  agentId: string,
-  request: StartRequest,
-): Promise<Result<StartedTask, Refusal> | undefined> {
-  if (request.start_key === null) return undefined;
-  const row = await tx
-    .selectFrom('tasks')
-    .innerJoin('delegations', (join) =>
-      join.onRef('delegations.task_id', '=', 'tasks.id').on('delegations.depth', '=', 0),
-    )
-    .select(['tasks.id', 'tasks.expires_at', 'tasks.start_digest', 'delegations.id as delegation_id'])
-    .where('tasks.agent_id', '=', agentId)
-    .where('tasks.start_key', '=', request.start_key)
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
-  if (row.start_digest !== request.start_digest) {
-    return refused(refusal('idempotency_key_reused', 'This Idempotency-Key came with another request before.'));
-  }
-  await assureDurable(tx);
-  return accepted({ taskId: row.id, delegationId: row.delegation_id, expiresAt: row.expires_at });
-}
-
-async function checkRoom(tx: Tx, agentId: string): Promise<Result<true, Refusal>> {
-  const { running } = await tx
-    .selectFrom('tasks')
-    .select(tx.fn.countAll<number>().as('running'))
-    .where('agent_id', '=', agentId)
-    .where('state', '=', 'active')
-    .where('expires_at', '>', sql<Date>`clock_timestamp()`)
-    .executeTakeFirstOrThrow();
-  return running < RUNNING_TASKS_PER_AGENT_MAX
-    ? accepted(true)
-    : refused(refusal('rate_limited', `${running} tasks of this agent are running. End some of them first.`));
-}
-
-async function checkTools(tx: Tx, tools: ToolSelection, bound: ToolSelection | null): Promise<Result<true, Refusal>> {
-  const servers = Object.keys(tools);
-  const count = servers.reduce((sum, id) => sum + tools[id]!.length, 0);
-  if (count === 0) return refused(refusal('request_invalid', 'A task needs at least one tool.'));
-  if (count > TOOLS_PER_TASK_MAX) {
-    return refused(refusal('request_invalid', `A task may include ${TOOLS_PER_TASK_MAX} tools at most.`));
-  }
-  const known = await tx
-    .selectFrom('tools')
-    .innerJoin('tool_servers', 'tool_servers.id', 'tools.tool_server_id')
-    .select(['tools.tool_server_id', 'tools.name'])
-    .where('tools.tool_server_id', 'in', servers)
-    .where('tool_servers.state', '=', 'active')
-    .where('tools.state', '=', 'accepted')
-    .execute();
-  const accessible = new Set(known.map((tool) => `${tool.tool_server_id} ${tool.name}`));
-  for (const id of servers) {
-    for (const name of tools[id]!) {
-      if (!accessible.has(`${id} ${name}`)) {
-        return refused(refusal('tool_unknown', `The tool "${name}" is not one that its owner has accepted.`));
-      }
-      if (bound !== null && !bound[id]?.includes(name)) {
-        return refused(refusal('not_allowed', `This agent may not be given the tool "${name}".`));
-      }
-    }
-  }
-  return accepted(true);
+function requestOf({ idempotencyKey, traceparent: _, ...input }: StartTask, purpose: string): StartRequest {
+  if (idempotencyKey === undefined) return { startKey: null, startDigest: null };
+  const { requesterId: __, ...asked } = { ...input, purpose, tools: Object.entries(input.tools) };
+  return { startKey: sha256Base64url(idempotencyKey), startDigest: sha256Base64url(JSON.stringify(asked)) };
 }
