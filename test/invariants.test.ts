@@ -7,8 +7,8 @@ import { viewStepUp } from '../src/approvals/view.ts';
 import { withdrawStepUp } from '../src/approvals/withdraw.ts';
 import type { JsonObject } from '../src/kernel/json.ts';
 import type { SignedIn } from '../src/model/person.ts';
-import { disablePerson } from '../src/people/disable_person.ts';
 import type { Store } from '../src/store/store.ts';
+import { disablePerson } from '../src/tasks/revoke/disable_person.ts';
 import { startTask } from '../src/tasks/start.ts';
 import { hiddenFields, type ServedConsole, serveConsole } from './console/served_console.ts';
 import { createTestDatabase, type TestDatabase } from './support/database.ts';
@@ -254,7 +254,11 @@ describe('invariant 7: a decision needs an authenticated, currently eligible per
     await underPolicies(gate('administrators'));
     const [disabled, demoted] = [await scene.addPerson('Eve', true), await scene.addPerson('Mallory', true)];
     const stepUp = await scene.ask('write_file', WRITE);
-    await disablePerson(store, { ...personNamed(disabled.person.id), by: scene.administrator.person.id });
+    await disablePerson(store, {
+      ...personNamed(disabled.person.id),
+      by: { kind: 'person', id: scene.administrator.person.id },
+      reason: '',
+    });
     await database.db
       .updateTable('people')
       .set({ is_administrator: false })
@@ -265,7 +269,11 @@ describe('invariant 7: a decision needs an authenticated, currently eligible per
     }
     const voter = await scene.addPerson('Voter', true);
     expect(await scene.decide(stepUp, voter, 'approve')).toMatchObject({ ok: true });
-    await disablePerson(store, { ...personNamed(voter.person.id), by: scene.administrator.person.id });
+    await disablePerson(store, {
+      ...personNamed(voter.person.id),
+      by: { kind: 'person', id: scene.administrator.person.id },
+      reason: '',
+    });
     expect(await scene.redeem('write_file', WRITE)).toMatchObject(refused('grant_missing'));
   });
 

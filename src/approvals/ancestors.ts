@@ -6,8 +6,9 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 import { chainOf, type Lineage, loadLineage } from './lineage.ts';
 
 /**
- * Locks everything a step-up descends from FOR SHARE, always in this order: people, agents, tasks, delegations, tool
- * server, each by id (design §4). A revocation takes FOR UPDATE on one of them, so it commits wholly before or wholly after.
+ * Locks everything a step-up descends from FOR SHARE, always in this order: people and agents by id, tasks and delegations
+ * from the root down, tool server (design §4). A revocation takes FOR UPDATE on one of them and then goes down, so it
+ * commits wholly before or wholly after, and nobody who waits for it holds what it needs next.
  * Ends are compared before their locks are waited for; step-ups and grants end with their task at the latest, and
  * theirs is compared after. `voterId` decides in this transaction.
  */
@@ -90,10 +91,12 @@ async function lockRows(
       where id = any(${lineage.agent_ids}::text[]) and (select count(*) from person) > 0 order by id for share
     ), task as materialized (
       select state = 'active' and expires_at > clock_timestamp() as is_running from tasks
-      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0 order by id for share
+      where id = any(${lineage.task_ids}::text[]) and (select count(*) from agent) > 0
+      order by array_position(${lineage.task_ids}::text[], id) for share
     ), delegation as materialized (
       select revoked_at is null and coalesce(expires_at > clock_timestamp(), true) as is_live from delegations
-      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0 order by id for share
+      where id = any(${lineage.delegation_ids}::text[]) and (select count(*) from task) > 0
+      order by array_position(${lineage.delegation_ids}::text[], id) for share
     ), server as materialized (
       select state, owner_id from tool_servers
       where id = ${toolServerId} and (select count(*) from delegation) > 0 for share

@@ -1,6 +1,6 @@
 /** What people and programs outside are told about. */
-export const MESSAGE_KINDS = ['step_up.opened', 'step_up.decided'] as const;
-export type MessageKind = (typeof MESSAGE_KINDS)[number];
+export type StepUpMessageKind = 'step_up.opened' | 'step_up.decided';
+export type MessageKind = StepUpMessageKind;
 
 /**
  * The port to the world outside: a channel carries, it never decides. What comes back over it is a person's click on a

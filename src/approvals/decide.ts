@@ -6,7 +6,7 @@ import { ELEVATED_GRANTS } from '../model/budget.ts';
 import { mayVoteFor, needsPasskey } from '../model/eligibility.ts';
 import type { SignedIn } from '../model/person.ts';
 import type { Requirements } from '../model/requirements.ts';
-import { tally, type Vote } from '../model/step_up.ts';
+import { tally } from '../model/step_up.ts';
 import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
@@ -16,11 +16,11 @@ import { lockAncestors } from './ancestors.ts';
 import { budgetUsedUp, spend } from './budget.ts';
 import { loadChain, loadVoter } from './chain.ts';
 import { readDecisionToken } from './decision_token.ts';
-import { groupsOf } from './groups.ts';
 import { REASON_LENGTH_MAX } from './limits.ts';
 import { enqueue } from './outbox.ts';
 import { cacheApproved, type StepUpRow, wakeStepUp } from './status.ts';
 import { viewStepUp } from './view.ts';
+import { loadVotes } from './votes.ts';
 
 export interface Decide {
   readonly stepUpId: string;
@@ -270,22 +270,6 @@ async function withdrawApproved(
   await enqueue(store, tx, afterCommit, { kind: 'step_up.decided', stepUpId: row.id });
   afterCommit(() => wakeStepUp(store, row.id));
   return accepted({ state: 'withdrawn' });
-}
-
-/** Every vote on this revision, with the eligibility its voter has now: offboarding voids unredeemed votes. */
-async function loadVotes(tx: Tx, row: StepUpRow): Promise<Vote[]> {
-  const rows = await tx
-    .selectFrom('decisions')
-    .innerJoin('people', 'people.id', 'decisions.person_id')
-    .select(['people.id', 'people.state', 'people.is_administrator', 'decisions.decision'])
-    .select(groupsOf(sql`people.id`).as('groups'))
-    .where('step_up_id', '=', row.id)
-    .where('revision', '=', row.revision)
-    .execute();
-  return rows.map(({ id, state, is_administrator, groups, decision }) => ({
-    voter: { id, isActive: state === 'active', isAdministrator: is_administrator, groups },
-    decision,
-  }));
 }
 
 async function makeGrant(

@@ -36,3 +36,5 @@ export const DELIVERY_PAUSE_MS_MAX = 3_600_000;
 export const DELIVERY_STOP_MS_MAX = 2_000;
 export const OUTBOX_KEPT_DAYS = 30;
 export const OUTBOX_PRUNE_BATCH = 1_000;
+/** After a revocation that withdrew many step-ups: so many of those who wait for one are woken at a time. */
+export const WAKE_UPS_AT_A_TIME_MAX = 50;

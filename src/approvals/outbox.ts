@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { newId } from '../kernel/ids.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
-import type { MessageKind } from './channel.ts';
+import type { MessageKind, StepUpMessageKind } from './channel.ts';
 import { OUTBOX_KEPT_DAYS, OUTBOX_PRUNE_BATCH } from './limits.ts';
 
 // At least once, by a stable id. The row is written with what it tells of; one process at a time holds its lease; and a
@@ -16,27 +16,26 @@ export async function enqueue(
   store: Store,
   tx: Tx,
   afterCommit: AfterCommit,
-  message: { readonly kind: MessageKind; readonly stepUpId: string },
+  { kind, stepUpId }: { readonly kind: StepUpMessageKind; readonly stepUpId: string },
 ): Promise<void> {
-  if (store.rules.channels.length === 0) return;
+  await enqueueAll(store, tx, afterCommit, { kind, stepUpIds: [stepUpId] });
+}
+
+/** As `enqueue`, for any number of step-ups. */
+export async function enqueueAll(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  { kind, stepUpIds }: { readonly kind: StepUpMessageKind; readonly stepUpIds: readonly string[] },
+): Promise<void> {
+  if (store.rules.channels.length === 0 || stepUpIds.length === 0) return;
   for (const channel of store.rules.channels) {
-    await tx
-      .insertInto('outbox')
-      .columns(['id', 'channel', 'kind', 'subject_id'])
-      .expression((query) =>
-        query
-          .selectFrom('step_ups')
-          .select([
-            sql.val(newId('msg')).as('id'),
-            sql.val(channel).as('channel'),
-            sql.val(message.kind).as('kind'),
-            'step_ups.id as subject_id',
-          ])
-          .where('step_ups.id', '=', message.stepUpId)
-          .where('opened_at', 'is not', null),
-      )
-      .onConflict((conflict) => conflict.columns(['channel', 'kind', 'subject_id']).doNothing())
-      .execute();
+    await sql`insert into outbox (id, channel, kind, subject_id)
+      select message.id, ${channel}, ${kind}, s.id
+      from unnest(${stepUpIds.map(() => newId('msg'))}::text[], ${stepUpIds}::text[]) as message (id, step_up_id)
+      join step_ups s on s.id = message.step_up_id and s.opened_at is not null
+      order by s.id
+      on conflict (channel, kind, subject_id) do nothing`.execute(tx);
   }
   afterCommit(() => store.ephemeral.publish(CHANNELS.delivery, ''));
 }

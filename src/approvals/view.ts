@@ -155,7 +155,7 @@ async function loadDecisions(tx: Store['db'], row: StepUpRow): Promise<CountedDe
     .innerJoin('people', 'people.id', 'decisions.person_id')
     .select(['people.id', 'people.display_name', 'people.state', 'people.is_administrator'])
     .select(groupsOf(sql`people.id`).as('groups'))
-    .select(['decisions.decision', 'decisions.reason', 'decisions.decided_at'])
+    .select(['decisions.decision', 'decisions.reason', 'decisions.decided_at', 'decisions.voided_at'])
     .where('step_up_id', '=', row.id)
     .orderBy('decided_at')
     .execute();
@@ -166,7 +166,7 @@ async function loadDecisions(tx: Store['db'], row: StepUpRow): Promise<CountedDe
     decidedAt: found.decided_at,
     voter: {
       id: found.id,
-      isActive: found.state === 'active',
+      isActive: found.state === 'active' && found.voided_at === null,
       isAdministrator: found.is_administrator,
       groups: found.groups,
     },

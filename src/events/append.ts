@@ -10,7 +10,7 @@ export const EVENT_MAC_PURPOSE = 'event';
 const times = new WeakMap<Tx, Promise<Date>>();
 
 // What commits together happened together: the events of a transaction carry the time of its first one.
-function timeOf(tx: Tx): Promise<Date> {
+export function timeOf(tx: Tx): Promise<Date> {
   const known = times.get(tx);
   if (known !== undefined) return known;
   const time = sql<{ at: Date }>`select clock_timestamp() as at`.execute(tx).then((clock) => clock.rows[0]!.at);

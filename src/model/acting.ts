@@ -7,3 +7,8 @@ export type Acting =
 
 /** The server acts by itself: a deadline passed. */
 export const BY_SERVER: Acting = { kind: 'server', id: 'server' };
+
+/** Who did it, as events name it: the kind only where it is not a person. */
+export function actingIds(by: Acting): { readonly by: string; readonly by_kind?: string } {
+  return by.kind === 'person' ? { by: by.id } : { by: by.id, by_kind: by.kind };
+}

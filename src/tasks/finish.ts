@@ -1,62 +1,73 @@
-import { sql } from 'kysely';
-import { withdrawForTask } from '../approvals/withdraw.ts';
-import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { Acting } from '../model/acting.ts';
 import { assureDurable } from '../store/postgres/assure_durable.ts';
-import type { Store } from '../store/store.ts';
+import type { Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { endBelow } from './revoke/end_below.ts';
+import { type Ended, NOTHING_ENDED } from './revoke/ended.ts';
+import { lockTask, type TaskRow } from './revoke/lock_task.ts';
 
-export type EndedBy = { readonly personId: string } | { readonly agentId: string };
+export type EndedBy =
+  | { readonly personId: string }
+  | { readonly agentId: string }
+  | Extract<Acting, { readonly kind: 'api_token' | 'server' }>;
+
+export interface EndedTask {
+  readonly taskId: string;
+  readonly oauthGrantId: string | null;
+  readonly state: Exclude<TaskRow['state'], 'active'>;
+  /** What ended with it. */
+  readonly ended: Ended;
+}
 
 /**
- * Ends a task: its tokens stop working with the next call, its undecided step-ups are withdrawn and its unused grants
- * revoked, all in one transaction. Its requester, its agent's owner, its own agent and administrators may. Ending an
- * ended task is accepted and changes nothing.
+ * Ends a task and everything below it: tokens stop working with the next call, sub-tasks and delegations end, undecided
+ * step-ups are withdrawn and unused grants revoked, all in one transaction. Its requester, whoever answers for its agent,
+ * its own agent and administrators may. Ending an ended task is accepted and changes nothing.
  */
 export async function endTask(
   store: Store,
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
-): Promise<
-  Result<{ taskId: string; oauthGrantId: string | null; state: 'completed' | 'cancelled' | 'expired' }, Refusal>
-> {
+): Promise<Result<EndedTask, Refusal>> {
   return transactRepeatably(store, async (tx, afterCommit) => {
-    const task = await tx.selectFrom('tasks').selectAll().where('id', '=', input.taskId).forUpdate().executeTakeFirst();
-    const missing = refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
-    if (task === undefined) return missing;
-    if ('agentId' in input.by) {
-      if (task.agent_id !== input.by.agentId) return missing;
-    } else {
-      const person = await tx
-        .selectFrom('people')
-        .innerJoin('agents', (join) => join.on('agents.id', '=', task.agent_id))
-        .select(['people.id', 'people.is_administrator', 'agents.owner_id'])
-        .where('people.id', '=', input.by.personId)
-        .where('people.state', '=', 'active')
-        .executeTakeFirst();
-      const mayEnd =
-        person !== undefined && (person.is_administrator || [task.requester_id, person.owner_id].includes(person.id));
-      if (!mayEnd) return missing;
+    const task = await lockTask(tx, input.taskId);
+    if (task === undefined || !(await mayEnd(tx, task, input.by))) {
+      return refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
     }
-    const ended = { taskId: task.id, oauthGrantId: task.oauth_grant_id };
+    const { id: taskId, oauth_grant_id: oauthGrantId } = task;
     if (task.state !== 'active') {
       await assureDurable(tx);
-      return accepted({ ...ended, state: task.state });
+      return accepted({ taskId, oauthGrantId, state: task.state, ended: NOTHING_ENDED });
     }
-    await tx
-      .updateTable('tasks')
-      .set({ state: input.how, ended_at: sql<Date>`clock_timestamp()` })
-      .where('id', '=', task.id)
-      .execute();
-    await withdrawForTask(store, tx, afterCommit, task.id);
-    await append(store, tx, afterCommit, {
-      kind: 'task.ended',
-      ids: {
-        task: task.id,
-        how: input.how,
-        by: 'agentId' in input.by ? input.by.agentId : input.by.personId,
+    const ended = await endBelow(
+      { store, tx, afterCommit, by: actingOf(input.by) },
+      {
+        ancestor: { taskId },
+        endedWith: taskId,
+        reason: 'The task has ended.',
+        task: { id: taskId, how: input.how },
       },
-    });
-    return accepted({ ...ended, state: input.how });
+    );
+    return accepted({ taskId, oauthGrantId, state: input.how, ended });
   });
+}
+
+async function mayEnd(tx: Tx, task: TaskRow, by: EndedBy): Promise<boolean> {
+  if ('kind' in by) return true;
+  if ('agentId' in by) return task.agent_id === by.agentId;
+  const person = await tx
+    .selectFrom('people')
+    .innerJoin('agents', (join) => join.on('agents.id', '=', task.agent_id))
+    .select(['people.id', 'people.is_administrator', 'agents.owner_id', 'agents.deputy_id'])
+    .where('people.id', '=', by.personId)
+    .where('people.state', '=', 'active')
+    .executeTakeFirst();
+  if (person === undefined) return false;
+  return person.is_administrator || [task.requester_id, person.owner_id, person.deputy_id].includes(person.id);
+}
+
+function actingOf(by: EndedBy): Acting {
+  if ('kind' in by) return by;
+  return 'agentId' in by ? { kind: 'agent', id: by.agentId } : { kind: 'person', id: by.personId };
 }

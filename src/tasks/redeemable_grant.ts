@@ -33,7 +33,7 @@ export async function findRedeemableGrant(
           'is_administrator', p.is_administrator, 'groups', ${groupsOf(sql`p.id`)},
           'version', extract(epoch from p.updated_at)::text, 'decision', d.decision)), '[]')
         from decisions d join people p on p.id = d.person_id
-        where d.step_up_id = s.id and d.revision = s.revision) as votes
+        where d.step_up_id = s.id and d.revision = s.revision and d.voided_at is null) as votes
     from grants g join step_ups s on s.id = g.step_up_id
     where g.binding_digest = ${bindingDigest}
     order by g.created_at desc`.execute(db);

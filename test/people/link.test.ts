@@ -2,11 +2,11 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sha256Base64url } from '../../src/kernel/digest.ts';
 import { hasAdministrator } from '../../src/people/administrator.ts';
-import { disablePerson } from '../../src/people/disable_person.ts';
 import { makeLink, type NewLink } from '../../src/people/make_link.ts';
 import { findSession } from '../../src/people/session.ts';
 import { findLink, useLink } from '../../src/people/use_link.ts';
 import type { Store } from '../../src/store/store.ts';
+import { disablePerson } from '../../src/tasks/revoke/disable_person.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 import { createTestStore } from '../support/test_store.ts';
 
@@ -131,19 +131,25 @@ describe('links', () => {
     const ada = await useNew(SET_UP);
     const bob = await useNew({ ...INVITATION, isAdministrator: true }, 'Bob');
     const eve = await useNew(INVITATION, 'Eve');
-    expect(await disablePerson(store, { personId: ada.personId, by: eve.personId })).toMatchObject({
+    expect(
+      await disablePerson(store, { personId: ada.personId, by: { kind: 'person', id: eve.personId }, reason: '' }),
+    ).toMatchObject({
       refusal: { code: 'not_allowed' },
     });
     const invitation = await makeLink(store, { ...INVITATION, createdBy: bob.personId });
     const signIn = await makeLink(store, { ...INVITATION, kind: 'sign_in', personId: bob.personId });
-    expect(await disablePerson(store, { personId: bob.personId, by: ada.personId })).toMatchObject({ ok: true });
+    expect(
+      await disablePerson(store, { personId: bob.personId, by: { kind: 'person', id: ada.personId }, reason: '' }),
+    ).toMatchObject({ ok: true });
     expect(await findSession(store, bob.cookieValue)).toBeNull();
     expect(await findSession(store, ada.cookieValue)).not.toBeNull();
     for (const { token } of [invitation, signIn]) {
       expect(await useLink(store, token, { displayName: 'Mallory' })).toMatchObject({ ok: false });
     }
     await expect(makeLink(store, { ...INVITATION, createdBy: bob.personId })).rejects.toThrow('disabled');
-    expect(await disablePerson(store, { personId: ada.personId, by: ada.personId })).toMatchObject({
+    expect(
+      await disablePerson(store, { personId: ada.personId, by: { kind: 'person', id: ada.personId }, reason: '' }),
+    ).toMatchObject({
       refusal: { code: 'conflict' },
     });
     expect(await hasAdministrator(store)).toBe(true);
@@ -153,8 +159,8 @@ describe('links', () => {
     const ada = await useNew(SET_UP);
     const bob = await useNew({ ...INVITATION, isAdministrator: true }, 'Bob');
     const results = await Promise.all([
-      disablePerson(store, { personId: bob.personId, by: ada.personId }),
-      disablePerson(store, { personId: ada.personId, by: bob.personId }),
+      disablePerson(store, { personId: bob.personId, by: { kind: 'person', id: ada.personId }, reason: '' }),
+      disablePerson(store, { personId: ada.personId, by: { kind: 'person', id: bob.personId }, reason: '' }),
     ]);
     expect(results.filter((result) => result.ok)).toHaveLength(1);
     expect(await hasAdministrator(store)).toBe(true);

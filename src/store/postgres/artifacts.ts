@@ -163,6 +163,18 @@ async function revoke(store: Pick<Store, 'db'>, grantIdHash: string): Promise<vo
   });
 }
 
+/**
+ * Ends refresh families in the transaction that ends their tasks. Without the locks of `revoke`: something saved in this
+ * moment may stay behind, but not its Grant, and without that, as without its task, it is worth nothing.
+ */
+export async function revokeGrantsWith(tx: Tx, grantIds: readonly string[]): Promise<void> {
+  if (grantIds.length === 0) return;
+  const hashes = grantIds.map(hashOf).sort();
+  await sql`insert into revoked_artifact_grants (grant_id_hash) select unnest(${hashes}::text[])
+    on conflict (grant_id_hash) do update set revoked_at = clock_timestamp()`.execute(tx);
+  await sql`delete from artifacts where grant_id_hash = any(${hashes}::text[])`.execute(tx);
+}
+
 /** Deletes some of what expired and the oldest marks of revoked grants; answers how many rows. Run it periodically. */
 async function prune(store: Pick<Store, 'db'>): Promise<number> {
   const expired = await sql`

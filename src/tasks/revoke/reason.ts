@@ -1,0 +1,11 @@
+import { accepted, type Result, refused } from '../../kernel/result.ts';
+import { type Refusal, refusal } from '../../wire/refusals.ts';
+import { REVOCATION_REASON_LENGTH_MAX } from '../limits.ts';
+
+/** What a person says on why something is ended; null where they say nothing. */
+export function readReason(text: string): Result<string | null, Refusal> {
+  const reason = text.trim();
+  return reason.length > REVOCATION_REASON_LENGTH_MAX
+    ? refused(refusal('request_invalid', `A reason may have ${REVOCATION_REASON_LENGTH_MAX} characters at most.`))
+    : accepted(reason === '' ? null : reason);
+}
