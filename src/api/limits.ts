@@ -19,3 +19,13 @@ export const IDEMPOTENCY_KEY_CHARACTERS_MAX = 200;
 export const EVALUATIONS_PER_TOOL_SERVER_MAX = 64;
 /** A guard reports its tools when it starts and when they change. */
 export const MANIFESTS_PER_MINUTE = 120;
+
+/** SCIM (RFC 7644 §3.4.2.4): resources in one answer, if the client names no number, and at most. */
+export const SCIM_PAGE_DEFAULT = 100;
+export const SCIM_PAGE_MAX = 200;
+export const SCIM_OPERATIONS_MAX = 1_000;
+export const SCIM_FILTER_CHARACTERS_MAX = 2_000;
+export const SCIM_FILTER_TERMS_MAX = 5;
+/** Agents of one page of the registry. */
+export const AGENTS_PER_PAGE = 100;
+export const AGENTS_PER_PAGE_MAX = 500;

@@ -1,6 +1,7 @@
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { PolicyBook } from '../agents/policy_book.ts';
+import { addAgentRoutes } from '../api/agent_routes.ts';
 import { TokenVerifier } from '../api/bearer.ts';
 import { addGuardRoutes } from '../api/guard_routes.ts';
 import { answerRefusal } from '../api/http.ts';
@@ -65,6 +66,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addGuardRoutes(router, { store, book, tokens, draining });
   addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
+  addAgentRoutes(router, store);
   addTaskRoutes(router, { store, tokens, purposeCodes: config.purpose_codes.map((purpose) => purpose.code) });
   addTraceRoutes(router, { store, tokens });
   return router;

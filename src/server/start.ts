@@ -7,6 +7,7 @@ import type { Logger } from '../kernel/logger.ts';
 import { createSafeFetch } from '../kernel/safe_fetch.ts';
 import { openKeyring } from '../keys/keyring.ts';
 import type { Store } from '../store/store.ts';
+import { startAgentUpkeep } from './agent_upkeep.ts';
 import { openChannels } from './channels.ts';
 import { createClosing } from './closing.ts';
 import { createHttpApp } from './http_app.ts';
@@ -48,6 +49,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('the event log', () => sealer.sealNow());
     const expiry = startExpiry(store);
     closing.add('the sweep of step-ups', () => expiry.stop());
+    const agents = startAgentUpkeep(store);
+    closing.add('the deadlines of agents', () => agents.stop());
     const delivery = startDelivery(store, channels);
     closing.add('the delivery of messages', () => delivery.stop());
     const pruning = startPruning(store, foundation.artifacts.durable, config.retention);

@@ -1,5 +1,6 @@
 import type { PolicyBook } from '../agents/policy_book.ts';
 import type { ToolServer } from '../agents/tool_servers.ts';
+import { recordAgentUse } from '../agents/uses.ts';
 import { budgetUsedUp } from '../approvals/budget.ts';
 import { type BindingState, findByBinding } from '../approvals/find_by_binding.ts';
 import { registerStepUp } from '../approvals/register.ts';
@@ -43,8 +44,15 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
   const isTool = call.value.action.method === 'tools/call';
   const risk = policy.ok && isTool ? policy.value.pins.get(input.action.name)?.risk : undefined;
   switch (decision.kind) {
-    case 'permit':
-      return permit(store, input, { chain: chain.value, call: call.value, policyVersion: decision.policy_version });
+    case 'permit': {
+      const permitted = { chain: chain.value, call: call.value, policyVersion: decision.policy_version };
+      const answer = await permit(store, input, permitted);
+      if (answer.decision === 'permit' && isTool) {
+        const agentIds = chain.value.lineage.agent_ids;
+        recordAgentUse(store, { agentIds, toolServerId: server.id, toolName: call.value.action.name });
+      }
+      return answer;
+    }
     case 'deny':
       await recordCall(store, 'call.denied', server, chain.value, call.value, {
         policy_version: decision.policy_version,

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
 import { findToolServer, type ToolServer } from '../agents/tool_servers.ts';
+import { recordAgentUse } from '../agents/uses.ts';
 import { budgetUsedUp, lackingBudget } from '../approvals/budget.ts';
 import { chainOf } from '../approvals/lineage.ts';
 import { forgetCached, wakeStepUp } from '../approvals/status.ts';
@@ -81,6 +82,13 @@ async function redeemOnce(
   if (used === 'changed') return used;
   if (used === 'budget_used_up') return overBudget(store, input, use, bindingDigest);
   if (used === 'attempt_taken') return (await findAttempt(store, input, bindingDigest)) ?? 'changed';
+  if (tool !== null) {
+    recordAgentUse(store, {
+      agentIds: chain.value.lineage.agent_ids,
+      toolServerId: server.id,
+      toolName: tool.name,
+    });
+  }
   await forgetCached(store, grant.step_up_id);
   return accepted({ redemption_id: used, step_up_id: grant.step_up_id, repeated: false });
 }
