@@ -8,6 +8,7 @@ import { answerRefusal } from '../api/http.ts';
 import { addLeaseRoutes } from '../api/lease_routes.ts';
 import type { Leases } from '../api/leases.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
+import { addRevocationRoutes } from '../api/revocation_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
 import type { Config } from '../config.ts';
@@ -69,6 +70,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addAgentRoutes(router, store);
   addTaskRoutes(router, { store, tokens, purposeCodes: config.purpose_codes.map((purpose) => purpose.code) });
   addTraceRoutes(router, { store, tokens });
+  addRevocationRoutes(router, { store, tokens });
   return router;
 }
 
