@@ -1,28 +1,41 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
-import { type Agent, findServiceAgentByClient } from '../agents/registry.ts';
-import { findToolServerByResource } from '../agents/tool_servers.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
-import { endTask } from '../tasks/finish.ts';
+import { resolveAsked } from '../tasks/asked.ts';
+import { describeTask } from '../tasks/describe.ts';
+import { type EndedBy, endTask } from '../tasks/finish.ts';
+import type { StartedTask } from '../tasks/insert_task.ts';
+import { recordRefusedTask } from '../tasks/record_refused.ts';
 import { startTask } from '../tasks/start.ts';
+import { startSubTask } from '../tasks/sub_task.ts';
+import { startFromTemplate } from '../tasks/templates/start.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { taskMembers } from '../wire/task_request.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
 import { IDEMPOTENCY_KEY_CHARACTERS_MAX } from './limits.ts';
+import {
+  authenticateAgent,
+  authenticateCaller,
+  type CallingAgent,
+  TASK_API_PATH,
+  TASK_API_SCOPE,
+  type TaskCaller,
+} from './task_caller.ts';
+import { taskJson } from './task_json.ts';
 
-export const TASK_API_PATH = '/api/v1';
-export const TASK_API_SCOPE = 'tasks';
+export { TASK_API_PATH, TASK_API_SCOPE };
 
-const startTaskSchema = z.strictObject({
-  /** The tool server, by resource identifier. */
-  resource: z.string().max(2048),
-  tools: z.array(z.string().min(1).max(512)).min(1).max(500),
-  purpose: z.string().max(500),
-  purpose_code: z.string().max(64).default(''),
-  /** How long it may last; the server's default if left out. */
-  seconds: z.number().int().positive().optional(),
+/** The tool server of tools that are plain names. */
+const resource = z.string().max(2048).optional();
+const startSchema = z.strictObject({ resource, ...taskMembers });
+const { tools, purpose, seconds, budget } = taskMembers;
+const subTaskSchema = z.strictObject({
+  ...{ resource, tools: tools.unwrap(), purpose: purpose.unwrap(), seconds, budget },
+  /** The hop that was handed to this agent; the one that begins the parent task if left out. */
+  delegation_id: z.string().max(64).optional(),
 });
 
 interface TaskApi {
@@ -31,65 +44,131 @@ interface TaskApi {
   readonly purposeCodes: readonly string[];
 }
 
-/** Service agents start and end their own tasks; the requester of such a task is the agent's accountable owner. */
+/**
+ * Service agents start, read and end their own tasks; the requester of such a task is the agent's accountable owner, and of a
+ * sub-task that of its parent. Machines that administer (API tokens) read and end any.
+ */
 export function addTaskRoutes(router: Router, api: TaskApi): void {
-  router.post(`${TASK_API_PATH}/tasks`, async (ctx) => {
-    const agent = await authenticateAgent(ctx, api);
-    if (!agent.ok) return answerRefusal(ctx, agent.refusal);
-    const started = await start(ctx, agent.value, api);
-    if (!started.ok) return answerRefusal(ctx, started.refusal);
-    answer(ctx, { task_id: started.value.taskId, expires_at: started.value.expiresAt.toISOString() }, 201);
-  });
-  router.delete(`${TASK_API_PATH}/tasks/:id`, async (ctx) => {
-    const agent = await authenticateAgent(ctx, api);
-    if (!agent.ok) return answerRefusal(ctx, agent.refusal);
-    const by = { agentId: agent.value.id };
-    const ended = await endTask(api.store, { taskId: ctx.params.id ?? '', how: 'completed', by });
-    if (!ended.ok) return answerRefusal(ctx, ended.refusal);
-    answer(ctx, { task_id: ended.value.taskId, state: ended.value.state });
-  });
+  const tasks = `${TASK_API_PATH}/tasks`;
+  router.post(tasks, (ctx) => onStart(ctx, api, start));
+  router.post(`${tasks}/:id/sub-tasks`, (ctx) => onStart(ctx, api, startBelow));
+  router.get(`${tasks}/:id`, (ctx) => read(ctx, api));
+  router.delete(`${tasks}/:id`, (ctx) => end(ctx, api));
 }
 
-async function authenticateAgent(ctx: Context, { store, tokens }: TaskApi): Promise<Result<Agent, Refusal>> {
-  const audience = `${store.issuer}${TASK_API_PATH}`;
-  const token = await tokens.authenticate(ctx, { audience, scope: TASK_API_SCOPE, isProofRequired: false });
-  if (!token.ok) {
-    ctx.set('WWW-Authenticate', 'Bearer error="invalid_token"');
-    return token;
+type Start = (ctx: RouteContext, agent: CallingAgent, api: TaskApi) => Promise<Result<StartedTask, Refusal>>;
+type RouteContext = Context & { params: { id?: string } };
+
+async function onStart(ctx: RouteContext, api: TaskApi, begin: Start): Promise<void> {
+  const agent = await authenticateAgent(ctx, api);
+  if (!agent.ok) return answerRefusal(ctx, agent.refusal);
+  const started = await begin(ctx, agent.value, api);
+  if (started.ok) {
+    const { taskId, delegationId, expiresAt } = started.value;
+    answer(ctx, { task_id: taskId, delegation_id: delegationId, expires_at: expiresAt.toISOString() }, 201);
+    return;
   }
-  const agent = await findServiceAgentByClient(store, String(token.value.client_id));
-  if (agent === undefined) return refused(refusal('not_allowed', 'This client is not a registered agent.'));
-  return agent.state === 'active'
-    ? accepted(agent)
-    : refused(refusal('agent_inactive', `The agent is ${agent.state}.`));
+  const parent = ctx.params.id === undefined ? {} : { parentId: ctx.params.id };
+  await recordRefusedTask(api.store, { agentId: agent.value.id, ...parent }, started.refusal);
+  answerRefusal(ctx, started.refusal);
 }
 
-async function start(ctx: Context, agent: Agent, { store, purposeCodes }: TaskApi) {
-  const request = await readJson(ctx, startTaskSchema);
+const start: Start = async (ctx, agent, { store, purposeCodes }) => {
+  const request = await readJson(ctx, startSchema);
   if (!request.ok) return request;
-  const { resource, tools, purpose, purpose_code, seconds } = request.value;
-  if (purpose_code !== '' && !purposeCodes.includes(purpose_code)) {
-    return refused(
-      refusal(
-        'request_invalid',
-        `There is no purpose code "${purpose_code}". Known: ${purposeCodes.join(', ') || 'none'}.`,
-      ),
-    );
+  const { template, ...asked } = request.value;
+  const repeat = readRepeat(ctx);
+  if (!repeat.ok) return repeat;
+  if (template !== undefined) {
+    if (Object.keys(asked).some((member) => member !== 'seconds')) {
+      return refused(refusal('request_invalid', 'A template says everything but "seconds", which may be shorter.'));
+    }
+    const of = { agentId: agent.id, clientId: agent.clientId, template };
+    return startFromTemplate(store, { ...of, ...repeat.value, seconds: asked.seconds });
   }
+  const { purpose_code: code = '' } = asked;
+  if (asked.tools === undefined || asked.purpose === undefined) {
+    return refused(refusal('request_invalid', 'Name the "tools" of the task and its "purpose", or a "template".'));
+  }
+  if (code !== '' && !purposeCodes.includes(code)) {
+    const known = purposeCodes.join(', ') || 'none';
+    return refused(refusal('request_invalid', `There is no purpose code "${code}". Known: ${known}.`));
+  }
+  const resolved = await resolveAsked(store, { ...asked, tools: asked.tools });
+  if (!resolved.ok) return resolved;
+  return startTask(store, {
+    requesterId: agent.ownerId,
+    agentId: agent.id,
+    clientId: agent.clientId,
+    purpose: asked.purpose,
+    purposeCode: code,
+    ...resolved.value,
+    seconds: asked.seconds ?? store.rules.taskSecondsDefault,
+    oauthGrantId: null,
+    ...repeat.value,
+  });
+};
+
+const startBelow: Start = async (ctx, agent, { store }) => {
+  const request = await readJson(ctx, subTaskSchema);
+  if (!request.ok) return request;
+  const repeat = readRepeat(ctx);
+  if (!repeat.ok) return repeat;
+  const resolved = await resolveAsked(store, request.value);
+  if (!resolved.ok) return resolved;
+  const { delegation_id: delegationId, seconds: asked } = request.value;
+  return startSubTask(store, {
+    agentId: agent.id,
+    parentTaskId: ctx.params.id ?? '',
+    purpose: request.value.purpose,
+    ...resolved.value,
+    ...(delegationId === undefined ? {} : { delegationId }),
+    ...(asked === undefined ? {} : { seconds: asked }),
+    ...repeat.value,
+  });
+};
+
+async function read(ctx: RouteContext, api: TaskApi): Promise<void> {
+  const caller = await authenticateCaller(ctx, api, 'tasks:read');
+  if (!caller.ok) return answerRefusal(ctx, caller.refusal);
+  const agentId = caller.value.kind === 'agent' ? caller.value.id : null;
+  const task = await describeTask(api.store, { taskId: ctx.params.id ?? '', agentId });
+  if (task === undefined) {
+    return answerRefusal(ctx, refusal('not_found', 'There is no such task, or you have no part in it.'));
+  }
+  answer(ctx, taskJson(task));
+}
+
+async function end(ctx: RouteContext, api: TaskApi): Promise<void> {
+  const caller = await authenticateCaller(ctx, api, 'tasks:write');
+  if (!caller.ok) return answerRefusal(ctx, caller.refusal);
+  const { how = 'completed' } = ctx.query;
+  if (how !== 'completed' && how !== 'cancelled') {
+    return answerRefusal(ctx, refusal('request_invalid', '"how" is "completed" or "cancelled".'));
+  }
+  const ended = await endTask(api.store, { taskId: ctx.params.id ?? '', how, by: endedBy(caller.value) });
+  if (!ended.ok) return answerRefusal(ctx, ended.refusal);
+  answer(ctx, { task_id: ended.value.taskId, state: ended.value.state });
+}
+
+function endedBy(caller: TaskCaller): EndedBy {
+  return caller.kind === 'agent' ? { agentId: caller.id } : caller;
+}
+
+interface Repeat {
+  readonly idempotencyKey?: string;
+  readonly traceparent?: string;
+}
+
+/** What comes beside the body of a request that starts a task. */
+function readRepeat(ctx: Context): Result<Repeat, Refusal> {
   const key = readIdempotencyKey(ctx);
   if (!key.ok) return key;
-  const server = await findToolServerByResource(store, resource);
-  if (server === undefined) return refused(refusal('request_invalid', `There is no tool server at ${resource}.`));
-  return startTask(store, {
-    requesterId: agent.owner_id,
-    agentId: agent.id,
-    clientId: agent.client_id,
-    purpose,
-    purposeCode: purpose_code,
-    tools: { [server.id]: [...new Set(tools)] },
-    seconds: seconds ?? store.rules.taskSecondsDefault,
-    oauthGrantId: null,
+  // W3C Trace Context §3.2: one that is malformed is as none.
+  const traceparent = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(ctx.get('traceparent'))?.[0];
+  return accepted({
     ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
+    ...(traceparent === undefined ? {} : { traceparent }),
   });
 }
 
