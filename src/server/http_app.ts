@@ -10,6 +10,7 @@ import type { Leases } from '../api/leases.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addRevocationRoutes } from '../api/revocation_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
+import { addTemplateRoutes } from '../api/template_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
 import type { Config } from '../config.ts';
 import { createConsole } from '../console/console.ts';
@@ -19,6 +20,7 @@ import { newId } from '../kernel/ids.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { type Keyring, KeysOutdated } from '../keys/keyring.ts';
 import { tokenVerificationKeys, type VerificationKeys } from '../keys/verification_keys.ts';
+import type { UpstreamProviders } from '../people/upstream/providers.ts';
 import { pinHost } from '../provider/pin_host.ts';
 import { isOutage } from '../store/outage.ts';
 import { isUnstorableText } from '../store/postgres/unstorable_text.ts';
@@ -35,6 +37,7 @@ export interface HttpParts {
   readonly keyring: Keyring;
   readonly leases: Leases;
   readonly fetch: SafeFetch;
+  readonly upstream: UpstreamProviders;
   /** Aborts when this process is about to end: who waits is answered with the state as it is. */
   readonly draining: AbortSignal;
 }
@@ -55,7 +58,9 @@ export function createHttpApp(parts: HttpParts): Koa {
   app.use(engine.oauth);
   const issuer = new URL(config.issuer);
   const rp = { id: issuer.hostname, origin: issuer.origin, name: 'Countersign' };
-  app.use(createConsole({ store, rp, fetch: parts.fetch, draining: parts.draining }).routes());
+  app.use(
+    createConsole({ store, rp, fetch: parts.fetch, upstream: parts.upstream, draining: parts.draining }).routes(),
+  );
   app.use(answerUnknown);
   return app;
 }
@@ -68,7 +73,9 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
   addAgentRoutes(router, store);
-  addTaskRoutes(router, { store, tokens, purposeCodes: config.purpose_codes.map((purpose) => purpose.code) });
+  const purposeCodes = config.purpose_codes.map((purpose) => purpose.code);
+  addTaskRoutes(router, { store, tokens, purposeCodes });
+  addTemplateRoutes(router, { store, tokens, purposeCodes });
   addTraceRoutes(router, { store, tokens });
   addRevocationRoutes(router, { store, tokens });
   return router;
