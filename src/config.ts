@@ -1,7 +1,9 @@
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { accepted, type Result, refused } from './kernel/result.ts';
-import { DEFAULT_RULES, type Rules } from './model/rules.ts';
+import { DEFAULT_RULES, MESSAGE_TOPICS, type Rules } from './model/rules.ts';
+import { signInSchema } from './people/upstream/settings_schema.ts';
+import { checkFederation, dpopSchema, federationSchema } from './provider/federation_schema.ts';
 import { trustedProxies } from './provider/forwarded.ts';
 import { parseDatabaseUrl } from './store/postgres/address.ts';
 
@@ -14,6 +16,7 @@ const preRegisteredClient = z.strictObject({
   client_name: z.string().min(1).max(100),
   redirect_uris: z.array(z.string().min(1)).min(1),
   application_type: z.enum(['native', 'web']).default('native'),
+  client_secret_file: z.string().min(1).nullable().default(null),
 });
 
 /** Every key of the configuration; `config/countersign.yaml` documents each (a test keeps them in step). */
@@ -53,6 +56,7 @@ export const configSchema = z.strictObject({
   purpose_codes: z
     .array(z.strictObject({ code: z.string().regex(/^[a-z0-9_-]{1,64}$/), label: z.string().min(1).max(100) }))
     .default([]),
+  sign_in: signInSchema.prefault({}),
   clients: z.array(preRegisteredClient).default([]),
   client_id_metadata_documents: z
     .strictObject({
@@ -61,6 +65,8 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   dynamic_registration: z.boolean().default(false),
+  federation: federationSchema.prefault({}),
+  dpop: dpopSchema.prefault({}),
   fetch_allowed_hosts: z.array(hostAndPort).default([]),
   trusted_proxies: z.array(z.string().min(1)).default([]),
   tasks: z
@@ -86,6 +92,7 @@ export const configSchema = z.strictObject({
         .strictObject({
           url: z.url().nullable().default(null),
           secret_file: z.string().min(1).nullable().default(null),
+          tell_of: z.array(z.enum(MESSAGE_TOPICS)).min(1).default([...DEFAULT_RULES.toldOf]),
         })
         .prefault({}),
     })
@@ -154,7 +161,13 @@ export function parseConfig(input: {
   const parsed = configSchema.safeParse(merged);
   if (!parsed.success) problems.push(...parsed.error.issues.flatMap(describeIssue));
   if (problems.length > 0 || !parsed.success) return refused(problems);
-  const checks = [checkIssuer, checkDatabaseUrl, checkTaskSeconds, checkTrustedProxies];
+  const checks = [
+    checkIssuer,
+    checkDatabaseUrl,
+    checkTaskSeconds,
+    checkTrustedProxies,
+    ({ federation }: Config) => checkFederation(federation),
+  ];
   const found = checks.map((check) => check(parsed.data)).filter((problem) => problem !== undefined);
   return found.length === 0 ? accepted(parsed.data) : refused(found);
 }
@@ -171,7 +184,12 @@ export function rulesOf(config: Config): Rules {
     accessTokenSeconds: config.access_token_seconds,
     sessionSeconds: config.session_seconds,
     criticalDwellSeconds: config.step_ups.critical_dwell_seconds,
+    dpop: {
+      noncesRequired: config.dpop.nonces === 'required',
+      requiredFromRisk: config.dpop.required_from_risk,
+    },
     channels: config.channels.webhook.url === null ? [] : ['webhook'],
+    toldOf: config.channels.webhook.tell_of,
   };
 }
 

@@ -46,9 +46,7 @@ export async function findWorkload(
     .selectFrom('agent_workloads as w')
     .innerJoin('agents as a', 'a.id', 'w.agent_id')
     .select(['w.id', 'w.agent_id', 'w.subject', 'w.claims', 'w.last_used_at', 'a.client_id'])
-    .select(
-      sql<boolean>`a.state = 'active' and coalesce(a.ends_at > clock_timestamp(), true)`.as('is_active'),
-    )
+    .select(sql<boolean>`a.state = 'active' and coalesce(a.ends_at > clock_timestamp(), true)`.as('is_active'))
     .where('w.issuer', '=', presented.issuer)
     .where('w.audience', '=', presented.audience)
     .limit(WORKLOADS_PER_ISSUER_MAX)

@@ -99,7 +99,10 @@ export class RemoteKeySets {
         },
         (error: unknown) => {
           entry.failedAtMs = performance.now();
-          this.#log.warn({ err: error, issuer: location.issuer }, 'the published keys of another system cannot be read');
+          this.#log.warn(
+            { err: error, issuer: location.issuer },
+            'the published keys of another system cannot be read',
+          );
           throw new KeysUnreachable(`The keys of ${location.issuer} cannot be read.`, { cause: error });
         },
       )

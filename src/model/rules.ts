@@ -1,3 +1,5 @@
+import { type DpopRules, NO_DPOP_RULES } from './federation.ts';
+
 /** Settings that use cases decide by, parsed once from the configuration. Times in seconds unless named otherwise. */
 export interface Rules {
   /** One person may do everything, also approve for their own agent without a passkey. Shown on every page. */
@@ -12,9 +14,17 @@ export interface Rules {
   readonly sessionSeconds: number;
   /** The least time between showing a critical step-up and deciding it. */
   readonly criticalDwellSeconds: number;
-  /** Names of the channels that carry messages about step-ups. */
+  /** When tokens must be bound to a key (RFC 9449). */
+  readonly dpop: DpopRules;
+  /** Names of the channels that carry messages to people and programs outside. */
   readonly channels: readonly string[];
+  /** What the channels tell of. */
+  readonly toldOf: readonly MessageTopic[];
 }
+
+/** `offboarding` is of agents and people; `tasks` of the end of every task, which are many. */
+export const MESSAGE_TOPICS = ['step_ups', 'offboarding', 'tasks'] as const;
+export type MessageTopic = (typeof MESSAGE_TOPICS)[number];
 
 export const DEFAULT_RULES: Rules = {
   singleOperator: false,
@@ -27,5 +37,7 @@ export const DEFAULT_RULES: Rules = {
   accessTokenSeconds: 300,
   sessionSeconds: 43_200,
   criticalDwellSeconds: 3,
+  dpop: NO_DPOP_RULES,
   channels: [],
+  toldOf: ['step_ups', 'offboarding'],
 };

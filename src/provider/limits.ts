@@ -36,3 +36,6 @@ export const FORM_BYTES_MAX = 64 * 1024;
 export const ENGINE_BODY_BYTES_MAX = 56 * 1024;
 export const CONSENT_PURPOSE_CHARACTERS_MAX = 500;
 export const CONSENT_TOOLS_MAX = 500;
+
+/** A task of a client that knows nothing of tasks goes on if it has so much time left; else another one begins. */
+export const DEFAULT_TASK_LEFT_SECONDS_MIN = 60;

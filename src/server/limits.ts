@@ -63,3 +63,7 @@ export const REVOKED_TOKENS_KEPT_SECONDS = 60;
 /** Expired sessions and links are kept this long for those who ask what happened; messages that were sent as well. */
 export const PEOPLE_RECORDS_KEPT_DAYS = 30;
 export const OUTBOX_KEPT_DAYS = 30;
+
+/** Secrets of clients that are configured to have one. */
+export const CLIENT_SECRET_CHARACTERS_MIN = 32;
+export const CLIENT_SECRET_CHARACTERS_MAX = 512;
