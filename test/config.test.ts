@@ -9,6 +9,9 @@ const FILE = join(import.meta.dirname, '..', 'config', 'countersign.yaml');
 const documented = readFileSync(FILE, 'utf8');
 const MINIMAL = 'issuer: https://approve.example\n';
 
+/** What one entry of a list holds. */
+const IN_LISTS = /^(clients|purpose_codes|sign_in\.providers)\./;
+
 function accepted(input: Parameters<typeof parseConfig>[0]): Config {
   const parsed = parseConfig(input);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.refusal));
@@ -28,11 +31,11 @@ describe('config/countersign.yaml', () => {
 
   test('names every key there is, and none beside them', () => {
     const written = parseDocument(documented).toJS() as Record<string, unknown>;
-    const inLists = configKeys().filter((key) => /^(clients|purpose_codes)\./.test(key));
+    const inLists = configKeys().filter((key) => IN_LISTS.test(key));
     const expected = configKeys().filter((key) => !inLists.includes(key));
     expect(keysOf(written).sort()).toEqual(expected.sort());
     // What a list holds is shown in a comment.
-    for (const key of inLists) expect(documented).toMatch(new RegExp(`^# +(- )?${key.split('.')[1]}: `, 'm'));
+    for (const key of inLists) expect(documented).toMatch(new RegExp(`^ *# +(- )?${key.split('.').at(-1)}: `, 'm'));
   });
 
   test('explains every key in a comment above it', () => {
@@ -85,7 +88,7 @@ describe('the environment and the command line', () => {
   });
 
   test('every key has a variable', () => {
-    for (const key of configKeys().filter((key) => !/^(clients|purpose_codes)\./.test(key))) {
+    for (const key of configKeys().filter((key) => !IN_LISTS.test(key))) {
       const name = `COUNTERSIGN_${key.toUpperCase().replaceAll('.', '__')}`;
       const found = problems({ text: MINIMAL, environment: { [name]: '~' } });
       expect(found.filter((problem) => problem.includes('There is no key'))).toEqual([]);

@@ -29,3 +29,5 @@ export const SCIM_FILTER_TERMS_MAX = 5;
 /** Agents of one page of the registry. */
 export const AGENTS_PER_PAGE = 100;
 export const AGENTS_PER_PAGE_MAX = 500;
+/** Of a security event token that is pushed to us. */
+export const SET_BYTES_MAX = 65_536;

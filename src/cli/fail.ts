@@ -3,6 +3,7 @@ import { VaultError } from '../kernel/vault.ts';
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { StoreAbsentError } from '../server/until_there.ts';
+import { UpstreamConfigError } from '../server/upstream.ts';
 import { EmbeddedPostgresError } from '../store/postgres/embedded/failure.ts';
 import { MigrationError } from '../store/postgres/migrate.ts';
 import { DatabaseUrlError } from '../store/postgres/open.ts';
@@ -27,6 +28,7 @@ const EXPECTED = [
   ListenError,
   StoreAbsentError,
   WebhookConfigError,
+  UpstreamConfigError,
 ];
 
 // `pg` gives it no class and no code (pg/lib/crypto/sasl.js).

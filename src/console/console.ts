@@ -12,6 +12,7 @@ import { addPeopleRoutes } from './routes/people.ts';
 import { addStepUpRoutes } from './routes/step_ups.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addToolServerRoutes } from './routes/tool_servers.ts';
+import { addUpstreamRoutes } from './routes/upstream.ts';
 import { entrances } from './routing.ts';
 import type { ConsoleParts } from './visit.ts';
 
@@ -21,6 +22,7 @@ export function createConsole(parts: ConsoleParts): Router {
   const at = entrances(router, parts);
   addAssetRoutes(router);
   addEntryRoutes(at);
+  addUpstreamRoutes(at);
   addInboxRoutes(at);
   addStepUpRoutes(at);
   addTaskRoutes(at);

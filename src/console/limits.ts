@@ -31,4 +31,6 @@ export const ASSET_CACHE_SECONDS = 300;
 /** Of a tool's description on the consent page; the tool server's page shows all of it. */
 export const DESCRIPTION_CHARACTERS_MAX = 90;
 export const PURPOSE_CHARACTERS_MAX = 500;
+/** As long as the trip that the answer belongs to. */
+export const UPSTREAM_ANSWER_USED_MS = 600_000;
 export const PASSKEY_NAME_CHARACTERS_MAX = 100;

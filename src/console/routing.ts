@@ -78,8 +78,12 @@ function failure({ store }: ConsoleParts, ctx: Context, error: unknown): Answer 
   return { kind: 'page', page: brokenPage(reference), status: isPassing ? 503 : 500 };
 }
 
-function addressOf(ctx: Context): Pick<Visit, 'params' | 'query'> {
-  return { params: (ctx.params ?? {}) as Record<string, string>, query: new URLSearchParams(ctx.querystring) };
+function addressOf(ctx: Context): Pick<Visit, 'params' | 'query' | 'cookies'> {
+  return {
+    params: (ctx.params ?? {}) as Record<string, string>,
+    query: new URLSearchParams(ctx.querystring),
+    cookies: ctx.headers.cookie,
+  };
 }
 
 /** Browsers ask for HTML by name when a person goes to a page; scripts do not. */

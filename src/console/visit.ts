@@ -2,6 +2,7 @@ import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import type { SignedIn } from '../model/person.ts';
 import { csrfToken } from '../people/csrf.ts';
 import type { RelyingParty } from '../people/passkey_challenge.ts';
+import type { UpstreamProviders } from '../people/upstream/providers.ts';
 import type { Store } from '../store/store.ts';
 import { anonymousFrame, type Frame } from './frame.ts';
 
@@ -11,6 +12,8 @@ export interface ConsoleParts {
   readonly rp: RelyingParty;
   /** Fetches the metadata of a tool server that asks to be accepted. */
   readonly fetch: SafeFetch;
+  /** Identity providers that people may sign in by. */
+  readonly upstream: UpstreamProviders;
   /** Aborts when this process is about to end: pages that wait are answered, and ask another one. */
   readonly draining: AbortSignal;
 }
@@ -21,6 +24,8 @@ export interface Visit extends ConsoleParts {
   readonly base: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  /** The Cookie header. */
+  readonly cookies: string | undefined;
   readonly signedIn: SignedIn | null;
   /** Aborts when the browser goes away. */
   readonly signal: AbortSignal;

@@ -31,13 +31,14 @@ export async function findSession(store: Store, cookieValue: string | undefined)
 
 /**
  * Starts a session in the caller's transaction. The caller has checked that the person is active; a person who was
- * disabled since then gets no session, by a throw that rolls the caller back.
+ * disabled since then gets no session, by a throw that rolls the caller back. `authenticatedAt` is when they proved who they
+ * are, if that was earlier and elsewhere.
  */
 export async function startSession(
   store: Store,
   tx: Tx,
   afterCommit: AfterCommit,
-  who: { readonly personId: string; readonly amr: readonly string[] },
+  who: { readonly personId: string; readonly amr: readonly string[]; readonly authenticatedAt?: Date },
 ): Promise<{ cookieValue: string }> {
   if (!(await lockActivePerson(tx, who.personId))) throw new Error(`No active person ${who.personId} to sign in.`);
   const cookieValue = newSecret();
@@ -48,6 +49,9 @@ export async function startSession(
       id_hash: idHash,
       person_id: who.personId,
       amr: JSON.stringify(who.amr),
+      ...(who.authenticatedAt === undefined
+        ? {}
+        : { authenticated_at: sql<Date>`least(${who.authenticatedAt}::timestamptz, clock_timestamp())` }),
       expires_at: sql<Date>`clock_timestamp() + make_interval(secs => ${store.rules.sessionSeconds})`,
     })
     .execute();

@@ -13,12 +13,17 @@ export function expiredSessionCookie(): string {
   return sessionCookie('', 0);
 }
 
-/** The session's secret from a Cookie header; undefined if there is none, or two, of which one must be planted. */
+/** The session's secret from a Cookie header. */
 export function readSessionCookie(header: string | undefined): string | undefined {
+  return readCookie(header, SESSION_COOKIE);
+}
+
+/** The value of this name in a Cookie header; undefined if there is none, or two, of which one must be planted. */
+export function readCookie(header: string | undefined, name: string): string | undefined {
   const values: string[] = [];
   for (const pair of (header ?? '').split(';')) {
     const equals = pair.indexOf('=');
-    if (equals >= 0 && pair.slice(0, equals).trim() === SESSION_COOKIE) values.push(pair.slice(equals + 1).trim());
+    if (equals >= 0 && pair.slice(0, equals).trim() === name) values.push(pair.slice(equals + 1).trim());
   }
   return values.length === 1 ? values[0] : undefined;
 }

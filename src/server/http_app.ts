@@ -9,6 +9,7 @@ import { addLeaseRoutes } from '../api/lease_routes.ts';
 import type { Leases } from '../api/leases.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addRevocationRoutes } from '../api/revocation_routes.ts';
+import { addScimRoutes } from '../api/scim/scim_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
 import { addTemplateRoutes } from '../api/template_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
@@ -73,6 +74,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
   addAgentRoutes(router, store);
+  addScimRoutes(router, store);
   const purposeCodes = config.purpose_codes.map((purpose) => purpose.code);
   addTaskRoutes(router, { store, tokens, purposeCodes });
   addTemplateRoutes(router, { store, tokens, purposeCodes });

@@ -17,6 +17,7 @@ import { openFoundation } from './open_foundation.ts';
 import { loadPolicyBook } from './policy.ts';
 import { startPruning } from './prune.ts';
 import { startServing } from './serving.ts';
+import { openUpstream } from './upstream.ts';
 
 export interface RunningServer {
   readonly issuer: string;
@@ -60,6 +61,11 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     const { leases, stop: stopLeases } = await startLeases(store, keyring, log);
     closing.add('the leases of guards', stopLeases);
     const draining = new AbortController();
+    const fetch = createSafeFetch({
+      allowedHosts: config.fetch_allowed_hosts,
+      timeoutMs: FETCH_TIMEOUT_MS,
+      bytesMax: FETCH_BYTES_MAX,
+    });
     const app = createHttpApp({
       config,
       store,
@@ -67,11 +73,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
       book,
       keyring,
       leases,
-      fetch: createSafeFetch({
-        allowedHosts: config.fetch_allowed_hosts,
-        timeoutMs: FETCH_TIMEOUT_MS,
-        bytesMax: FETCH_BYTES_MAX,
-      }),
+      fetch,
+      upstream: await openUpstream(config, fetch, log),
       draining: draining.signal,
     });
     const serving = await startServing({

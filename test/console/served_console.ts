@@ -10,6 +10,7 @@ import type { SignedIn } from '../../src/model/person.ts';
 import { makeLink } from '../../src/people/make_link.ts';
 import { startSession } from '../../src/people/session.ts';
 import { SESSION_COOKIE } from '../../src/people/session_cookie.ts';
+import { createUpstreamProviders } from '../../src/people/upstream/providers.ts';
 import type { Store } from '../../src/store/store.ts';
 import { transact } from '../../src/store/transact.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -45,7 +46,13 @@ export async function serveConsole(changes: TestStoreChanges = {}): Promise<Serv
   const origin = `http://localhost:${(server.address() as AddressInfo).port}`;
   const store = createTestStore(database, { ...changes, issuer: origin });
   const rp = { id: 'localhost', origin, name: 'Countersign' };
-  const router = createConsole({ store, rp, fetch: createSafeFetch(), draining: new AbortController().signal });
+  const router = createConsole({
+    store,
+    rp,
+    fetch: createSafeFetch(),
+    upstream: createUpstreamProviders([], store.log),
+    draining: new AbortController().signal,
+  });
   app.use(router.routes()).use(router.allowedMethods());
   server.on('request', app.callback());
   const scenario = await Scenario.create(store, await policiesWithTwoApprovers());

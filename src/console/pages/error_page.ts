@@ -15,6 +15,7 @@ const FOR_PEOPLE: Partial<Record<RefusalCode, { readonly title: string; readonly
     title: 'This did not come from our page',
     next: 'Another site may have tried to act for you. Open the page here and do it again yourself.',
   },
+  sign_in_refused: { title: 'You were not signed in', next: 'Then start again from the sign-in page.' },
   sign_in_required: { title: 'Please sign in', next: 'Sign in and open the page again.' },
   not_allowed: { title: 'You may not do this', next: 'Ask an administrator.' },
   not_found: {

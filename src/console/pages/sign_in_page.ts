@@ -1,8 +1,14 @@
 import { type Html, html } from '../../kernel/html.ts';
 import type { Page } from '../frame.ts';
 
-export function signInPage(returnTo: string | null): Page {
+interface ProviderEntry {
+  readonly id: string;
+  readonly name: string;
+}
+
+export function signInPage(returnTo: string | null, providers: readonly ProviderEntry[]): Page {
   const body = html`<div class="narrow"><h1>Sign in</h1>
+${providers.length > 0 && providerLinks(returnTo, providers)}
 <form method="post" action="/sign-in" class="card" data-passkey="sign_in" data-options="/sign-in/options">
 ${returnToField(returnTo)}
 <p>Use the passkey you added on this or another of your devices.</p>
@@ -13,6 +19,13 @@ ${returnToField(returnTo)}
 <p>No passkey at hand? A sign-in link works too: an administrator makes one on the page “People”. For the very first
 sign-in, the server prints a set-up link when it starts.</p></div>`;
   return { title: 'Sign in', body, scripts: ['simplewebauthn.js', 'passkey.js'], isFocused: true };
+}
+
+function providerLinks(returnTo: string | null, providers: readonly ProviderEntry[]): Html {
+  const query = returnTo === null ? '' : `?return_to=${encodeURIComponent(returnTo)}`;
+  return html`<section class="card"><p>Use your organisation's account.</p>
+${providers.map(({ id, name }) => html`<p><a class="button primary" href="/sign-in/with/${id}${query}">Sign in with ${name}</a></p>\n`)}</section>
+<p class="muted">Or, if you added a passkey here:</p>`;
 }
 
 export function signedOutPage(): Page {

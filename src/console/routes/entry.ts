@@ -1,7 +1,6 @@
 import { newSecret } from '../../kernel/ids.ts';
 import type { JsonObject } from '../../kernel/json.ts';
-import { listPasskeys } from '../../people/passkeys.ts';
-import { endSession, findSession } from '../../people/session.ts';
+import { endSession } from '../../people/session.ts';
 import { expiredSessionCookie, sessionCookie } from '../../people/session_cookie.ts';
 import { beginSignIn, finishSignIn } from '../../people/sign_in.ts';
 import { findLink, useLink } from '../../people/use_link.ts';
@@ -14,6 +13,7 @@ import { signedOutPage, signInPage } from '../pages/sign_in_page.ts';
 import { ownPath } from '../return_to.ts';
 import type { Entrances } from '../routing.ts';
 import { type PersonalVisit, SIGN_OUT_PURPOSE, type Visit } from '../visit.ts';
+import { goOnSignedIn } from './after_sign_in.ts';
 
 /** Ways in and out: a passkey, a link that works once, and signing out. */
 export function addEntryRoutes(at: Entrances): void {
@@ -27,7 +27,7 @@ export function addEntryRoutes(at: Entrances): void {
 
 async function showSignIn(visit: Visit): Promise<Answer> {
   const returnTo = ownPath(visit.query.get('return_to'), visit.base);
-  return visit.signedIn === null ? showPage(signInPage(returnTo)) : goTo(returnTo ?? '/');
+  return visit.signedIn === null ? showPage(signInPage(returnTo, visit.upstream.list)) : goTo(returnTo ?? '/');
 }
 
 async function beginPasskey(visit: Visit): Promise<Answer> {
@@ -61,15 +61,7 @@ async function followLink(visit: Visit, form: Form): Promise<Answer> {
     attempt: form.get('attempt') ?? '',
   });
   if (!used.ok) return refuseWith(used.refusal);
-  const { cookieValue } = used.value;
-  const cookie = sessionCookie(cookieValue, visit.store.rules.sessionSeconds);
-  const returnTo = ownPath(form.get('return_to'), visit.base);
-  const signedIn = await findSession(visit.store, cookieValue);
-  const hasPasskey = signedIn !== null && (await listPasskeys(visit.store, signedIn)).length > 0;
-  // Whoever is on the way to a decision is not asked for a passkey that this mode does not need.
-  const isOnTheWay = returnTo !== null && visit.store.rules.singleOperator;
-  if (hasPasskey || isOnTheWay) return goTo(returnTo ?? '/', cookie);
-  return goTo(`/account?welcome=yes${returnTo === null ? '' : `&return_to=${encodeURIComponent(returnTo)}`}`, cookie);
+  return goOnSignedIn(visit, used.value.cookieValue, ownPath(form.get('return_to'), visit.base));
 }
 
 async function signOut(visit: PersonalVisit): Promise<Answer> {
