@@ -5,6 +5,7 @@ import { DEFAULT_RULES, MESSAGE_TOPICS, type Rules } from './model/rules.ts';
 import { signInSchema } from './people/upstream/settings_schema.ts';
 import { checkFederation, dpopSchema, federationSchema } from './provider/federation_schema.ts';
 import { trustedProxies } from './provider/forwarded.ts';
+import { checkSignals, signalsSchema } from './signals/receive/transmitter.ts';
 import { parseDatabaseUrl } from './store/postgres/address.ts';
 
 const seconds = z.number().int().positive();
@@ -66,6 +67,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   dynamic_registration: z.boolean().default(false),
   federation: federationSchema.prefault({}),
+  signals: signalsSchema.prefault({}),
   dpop: dpopSchema.prefault({}),
   fetch_allowed_hosts: z.array(hostAndPort).default([]),
   trusted_proxies: z.array(z.string().min(1)).default([]),
@@ -167,6 +169,7 @@ export function parseConfig(input: {
     checkTaskSeconds,
     checkTrustedProxies,
     ({ federation }: Config) => checkFederation(federation),
+    ({ signals }: Config) => checkSignals(signals),
   ];
   const found = checks.map((check) => check(parsed.data)).filter((problem) => problem !== undefined);
   return found.length === 0 ? accepted(parsed.data) : refused(found);

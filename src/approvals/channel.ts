@@ -1,6 +1,7 @@
 /** What people and programs outside are told about. */
 export type StepUpMessageKind = 'step_up.opened' | 'step_up.decided';
-export type MessageKind = StepUpMessageKind;
+export type OffboardingMessageKind = 'agent.offboarded' | 'person.offboarded' | 'task.ended';
+export type MessageKind = StepUpMessageKind | OffboardingMessageKind;
 
 /**
  * The port to the world outside: a channel carries, it never decides. What comes back over it is a person's click on a
@@ -17,13 +18,38 @@ export interface Channel {
 }
 
 /** Of every text that came from outside, only what one line can show, bounded, with deceptive characters named. */
-export interface Message {
+export type Message = StepUpMessage | AgentMessage | PersonMessage | TaskMessage;
+
+interface About<Kind extends MessageKind> {
   /** The same in every attempt: receivers recognise a repetition by it. */
   readonly id: string;
-  readonly kind: MessageKind;
+  readonly kind: Kind;
   /** When it happened, not when it is sent. */
   readonly occurredAt: Date;
+}
+
+export interface StepUpMessage extends About<StepUpMessageKind> {
   readonly stepUp: StepUpNotice;
+}
+
+/** An agent ended for good: whatever else it has elsewhere is to be taken from it. */
+export interface AgentMessage extends About<'agent.offboarded'> {
+  readonly agent: { readonly id: string; readonly name: string; readonly clientId: string; readonly ownerId: string };
+}
+
+/** A person was disabled or deleted. */
+export interface PersonMessage extends About<'person.offboarded'> {
+  readonly person: { readonly id: string; readonly name: string; readonly isDeleted: boolean };
+}
+
+export interface TaskMessage extends About<'task.ended'> {
+  readonly task: {
+    readonly id: string;
+    readonly rootId: string;
+    readonly agentId: string;
+    readonly requesterId: string;
+    readonly how: string;
+  };
 }
 
 /** Who asks for what, and where to decide. Never the arguments: they are shown to people who signed in. */

@@ -132,7 +132,7 @@ async function record(
   channel: string,
   { entry, delivery, attempt }: { readonly entry: Claimed; readonly delivery: Delivery; readonly attempt: Attempt },
 ): Promise<void> {
-  const about = { channel, message: entry.id, kind: entry.kind, step_up: entry.stepUpId, attempts: entry.attempts };
+  const about = { channel, message: entry.id, kind: entry.kind, subject: entry.subjectId, attempts: entry.attempts };
   if (delivery.kind === 'sent') {
     await recordSent(store, entry);
     store.log.debug(about, 'a message was delivered');
@@ -145,7 +145,7 @@ async function record(
     await recordEnd(store, entry, { state: 'failed', reason: delivery.reason });
     store.log.error(
       { ...about, reason: delivery.reason },
-      'a message could not be delivered and is given up; the step-up itself is not affected and can be decided in the inbox',
+      'a message could not be delivered and is given up; what it tells of holds all the same (step-ups can be decided in the inbox). It is among the failed messages, where an administrator can send it again',
     );
     return;
   }

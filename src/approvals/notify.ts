@@ -1,16 +1,26 @@
 import { sql } from 'kysely';
-import { markedLine } from '../kernel/marked_text.ts';
 import type { Store } from '../store/store.ts';
-import type { Message, MessageKind, StepUpNotice } from './channel.ts';
-import { NOTICE_TEXT_CHARACTERS_MAX } from './limits.ts';
+import type { Message, MessageKind, StepUpMessageKind, StepUpNotice } from './channel.ts';
+import { composeOffboarding } from './offboarding_notice.ts';
+import { shownLine } from './shown_line.ts';
 import { statusOf } from './status.ts';
 
 /** What a message says, read when it is sent; or why there is nothing to say any more. */
-export type Composed = { readonly message: Message } | { readonly dropped: string };
+type Composed = { readonly message: Message } | { readonly dropped: string };
 
-export async function composeMessage(
+export function composeMessage(
   store: Store,
-  entry: { readonly id: string; readonly kind: MessageKind; readonly stepUpId: string },
+  entry: { readonly id: string; readonly kind: MessageKind; readonly subjectId: string },
+): Promise<Composed> {
+  const { id, kind, subjectId } = entry;
+  return kind === 'step_up.opened' || kind === 'step_up.decided'
+    ? composeStepUp(store, { id, kind, subjectId })
+    : composeOffboarding(store, { id, kind, subjectId });
+}
+
+async function composeStepUp(
+  store: Store,
+  entry: { readonly id: string; readonly kind: StepUpMessageKind; readonly subjectId: string },
 ): Promise<Composed> {
   const found = await store.db
     .selectFrom('step_ups as s')
@@ -20,7 +30,7 @@ export async function composeMessage(
     .select(['s.id', 's.state', 's.reason', 's.expires_at', 's.opened_at', 's.decided_at', 's.tool_name'])
     .select(['r.display_name as requester', 'a.name as agent', 'v.name as server'])
     .select(sql<boolean>`s.expires_at > clock_timestamp()`.as('is_running'))
-    .where('s.id', '=', entry.stepUpId)
+    .where('s.id', '=', entry.subjectId)
     .executeTakeFirst();
   if (found === undefined) return { dropped: 'The step-up was deleted by retention.' };
   const { state } = found;
@@ -40,11 +50,4 @@ export async function composeMessage(
     approvalUrl: statusOf(store, found).approval_url,
   };
   return { message: { id: entry.id, kind: entry.kind, occurredAt, stepUp } };
-}
-
-/** Agents choose most of these texts (invariant 9), and where a channel shows them we cannot escape. */
-function shownLine(text: string): string {
-  const characters = [...markedLine(text.slice(0, NOTICE_TEXT_CHARACTERS_MAX + 1))];
-  if (characters.length <= NOTICE_TEXT_CHARACTERS_MAX) return characters.join('');
-  return `${characters.slice(0, NOTICE_TEXT_CHARACTERS_MAX).join('')}…`;
 }

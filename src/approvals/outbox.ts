@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
 import { newId } from '../kernel/ids.ts';
+import type { MessageTopic } from '../model/rules.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { CHANNELS } from '../store/wake.ts';
-import type { MessageKind, StepUpMessageKind } from './channel.ts';
+import type { MessageKind, OffboardingMessageKind, StepUpMessageKind } from './channel.ts';
 import { OUTBOX_KEPT_DAYS, OUTBOX_PRUNE_BATCH } from './limits.ts';
 
 // At least once, by a stable id. The row is written with what it tells of; one process at a time holds its lease; and a
@@ -28,7 +29,7 @@ export async function enqueueAll(
   afterCommit: AfterCommit,
   { kind, stepUpIds }: { readonly kind: StepUpMessageKind; readonly stepUpIds: readonly string[] },
 ): Promise<void> {
-  if (store.rules.channels.length === 0 || stepUpIds.length === 0) return;
+  if (stepUpIds.length === 0 || !store.rules.toldOf.includes('step_ups')) return;
   for (const channel of store.rules.channels) {
     await sql`insert into outbox (id, channel, kind, subject_id)
       select message.id, ${channel}, ${kind}, s.id
@@ -40,11 +41,40 @@ export async function enqueueAll(
   afterCommit(() => store.ephemeral.publish(CHANNELS.delivery, ''));
 }
 
+const TOPICS: Readonly<Record<OffboardingMessageKind, MessageTopic>> = {
+  'agent.offboarded': 'offboarding',
+  'person.offboarded': 'offboarding',
+  'task.ended': 'tasks',
+};
+
+/**
+ * In the caller's transaction: one message per channel for each of these. A person may be offboarded again, and then it is
+ * told again, by another id.
+ */
+export async function enqueueOffboarding(
+  store: Store,
+  tx: Tx,
+  afterCommit: AfterCommit,
+  { kind, subjectIds }: { readonly kind: OffboardingMessageKind; readonly subjectIds: readonly string[] },
+): Promise<void> {
+  if (subjectIds.length === 0 || !store.rules.toldOf.includes(TOPICS[kind])) return;
+  for (const channel of store.rules.channels) {
+    await sql`insert into outbox (id, channel, kind, subject_id)
+      select id, ${channel}, ${kind}, subject_id
+      from unnest(${subjectIds.map(() => newId('msg'))}::text[], ${subjectIds}::text[]) as message (id, subject_id)
+      order by subject_id
+      on conflict (channel, kind, subject_id) do update set id = excluded.id, state = 'waiting', attempts = 0,
+        created_at = clock_timestamp(), due_at = clock_timestamp(), leased_until = null, finished_at = null,
+        last_error = null`.execute(tx);
+  }
+  afterCommit(() => store.ephemeral.publish(CHANNELS.delivery, ''));
+}
+
 /** A message this process may send until its lease ends. */
 export interface Claimed {
   readonly id: string;
   readonly kind: MessageKind;
-  readonly stepUpId: string;
+  readonly subjectId: string;
   /** Counts this one. */
   readonly attempts: number;
 }
@@ -76,7 +106,7 @@ export async function claim(
     update outbox set attempts = attempts + 1,
       leased_until = clock_timestamp() + make_interval(secs => ${options.leaseMs / 1000})
     from due where outbox.id = due.id
-    returning outbox.id, kind, subject_id as "stepUpId", attempts`.execute(store.db);
+    returning outbox.id, kind, subject_id as "subjectId", attempts`.execute(store.db);
   return rows;
 }
 

@@ -8,10 +8,7 @@ import { endBelow } from './revoke/end_below.ts';
 import { type Ended, NOTHING_ENDED } from './revoke/ended.ts';
 import { lockTask, type TaskRow } from './revoke/lock_task.ts';
 
-export type EndedBy =
-  | { readonly personId: string }
-  | { readonly agentId: string }
-  | Extract<Acting, { readonly kind: 'api_token' | 'server' }>;
+export type EndedBy = { readonly personId: string } | { readonly agentId: string } | Acting;
 
 export interface EndedTask {
   readonly taskId: string;
@@ -31,8 +28,9 @@ export async function endTask(
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
 ): Promise<Result<EndedTask, Refusal>> {
   return transactRepeatably(store, async (tx, afterCommit) => {
+    const by = actingOf(input.by);
     const task = await lockTask(tx, input.taskId);
-    if (task === undefined || !(await mayEnd(tx, task, input.by))) {
+    if (task === undefined || !(await mayEnd(tx, task, by))) {
       return refused(refusal('not_found', 'There is no such task, or you have no part in it.'));
     }
     const { id: taskId, oauth_grant_id: oauthGrantId } = task;
@@ -41,7 +39,7 @@ export async function endTask(
       return accepted({ taskId, oauthGrantId, state: task.state, ended: NOTHING_ENDED });
     }
     const ended = await endBelow(
-      { store, tx, afterCommit, by: actingOf(input.by) },
+      { store, tx, afterCommit, by },
       {
         ancestor: { taskId },
         endedWith: taskId,
@@ -53,14 +51,14 @@ export async function endTask(
   });
 }
 
-async function mayEnd(tx: Tx, task: TaskRow, by: EndedBy): Promise<boolean> {
-  if ('kind' in by) return true;
-  if ('agentId' in by) return task.agent_id === by.agentId;
+async function mayEnd(tx: Tx, task: TaskRow, by: Acting): Promise<boolean> {
+  if (by.kind === 'api_token' || by.kind === 'server') return true;
+  if (by.kind === 'agent') return task.agent_id === by.id;
   const person = await tx
     .selectFrom('people')
     .innerJoin('agents', (join) => join.on('agents.id', '=', task.agent_id))
     .select(['people.id', 'people.is_administrator', 'agents.owner_id', 'agents.deputy_id'])
-    .where('people.id', '=', by.personId)
+    .where('people.id', '=', by.id)
     .where('people.state', '=', 'active')
     .executeTakeFirst();
   if (person === undefined) return false;

@@ -321,7 +321,7 @@ describe('F11, F12: receivers in trouble', () => {
     const reason = 'The receiver answered 500.';
     expect(await outbox()).toMatchObject([{ state: 'failed', attempts: DELIVERY_ATTEMPTS_MAX, last_error: reason }]);
     expect(lines).toMatchObject([
-      { fields: { step_up: stepUpId, reason }, message: expect.stringContaining('given up') },
+      { fields: { subject: stepUpId, reason }, message: expect.stringContaining('given up') },
     ]);
     expect(await scene.decide(stepUpId, scene.requester, 'approve')).toMatchObject({ ok: true });
   });

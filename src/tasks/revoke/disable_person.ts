@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { enqueueOffboarding } from '../../approvals/outbox.ts';
 import { voidVotes } from '../../approvals/void_votes.ts';
 import { append } from '../../events/append.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
@@ -122,6 +123,7 @@ async function endAll(revoking: Revoking, personId: string, people: readonly Loc
     reason: 'The person this call was made for, or who owns an agent that makes it, was disabled.',
   });
   await endAccess(revoking, personId);
+  await enqueueOffboarding(store, tx, afterCommit, { kind: 'person.offboarded', subjectIds: [personId] });
   return {
     tasks: ended.tasks,
     delegations: ended.delegations,

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { enqueueOffboarding } from '../../approvals/outbox.ts';
 import { withdrawBelow } from '../../approvals/withdraw.ts';
 import { append } from '../../events/append.ts';
 import { appendAll } from '../../events/append_all.ts';
@@ -66,6 +67,8 @@ export async function endTasksBelow(
     })),
   ];
   await recordEnds(revoking, end, events);
+  const subjectIds = tasks.map(({ id }) => id);
+  await enqueueOffboarding(revoking.store, tx, revoking.afterCommit, { kind: 'task.ended', subjectIds });
   return {
     tasks: tasks.length,
     delegations: delegations.filter(({ kind }) => kind === 'exchange').length,

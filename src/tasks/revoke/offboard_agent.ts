@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { enqueueOffboarding } from '../../approvals/outbox.ts';
 import { append } from '../../events/append.ts';
 import { appendAll } from '../../events/append_all.ts';
 import { accepted, type Result } from '../../kernel/result.ts';
@@ -47,6 +48,7 @@ export async function offboardAgent(store: Store, input: StopAgent): Promise<Res
       reason: 'An agent that this call was made by was offboarded.',
     });
     await retireTemplates(revoking, agent.id);
+    await enqueueOffboarding(store, tx, afterCommit, { kind: 'agent.offboarded', subjectIds: [agent.id] });
     return accepted(ended);
   });
 }

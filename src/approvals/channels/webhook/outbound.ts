@@ -1,3 +1,4 @@
+import type { JsonObject } from '../../../kernel/json.ts';
 import { type SafeFetch, SafeFetchError, type SafeFetchResponse } from '../../../kernel/safe_fetch.ts';
 import type { Channel, Delivery, Message } from '../../channel.ts';
 import type { WebhookSettings } from './config.ts';
@@ -32,21 +33,42 @@ export function createWebhookChannel(settings: WebhookSettings, fetch: SafeFetch
 }
 
 /** What receivers rely on: documented in docs/operations.md. */
-function bodyOf({ kind, occurredAt, stepUp }: Message): string {
+function bodyOf(message: Message): string {
   return JSON.stringify({
-    type: kind,
-    timestamp: occurredAt.toISOString(),
-    data: {
-      step_up_id: stepUp.id,
-      state: stepUp.state,
-      tool_server: stepUp.toolServer,
-      tool: stepUp.tool,
-      agent: stepUp.agent,
-      requester: stepUp.requester,
-      expires_at: stepUp.expiresAt.toISOString(),
-      approval_url: stepUp.approvalUrl,
-    },
+    type: message.kind,
+    timestamp: message.occurredAt.toISOString(),
+    data: dataOf(message),
   });
+}
+
+function dataOf(message: Message): JsonObject {
+  switch (message.kind) {
+    case 'agent.offboarded': {
+      const { id, name, clientId, ownerId } = message.agent;
+      return { agent_id: id, name, client_id: clientId, owner_id: ownerId };
+    }
+    case 'person.offboarded': {
+      const { id, name, isDeleted } = message.person;
+      return { person_id: id, name, deleted: isDeleted };
+    }
+    case 'task.ended': {
+      const { id, rootId, agentId, requesterId, how } = message.task;
+      return { task_id: id, root_id: rootId, agent_id: agentId, requester_id: requesterId, how };
+    }
+    default: {
+      const { stepUp } = message;
+      return {
+        step_up_id: stepUp.id,
+        state: stepUp.state,
+        tool_server: stepUp.toolServer,
+        tool: stepUp.tool,
+        agent: stepUp.agent,
+        requester: stepUp.requester,
+        expires_at: stepUp.expiresAt.toISOString(),
+        approval_url: stepUp.approvalUrl,
+      };
+    }
+  }
 }
 
 function readAnswer({ status, headers }: SafeFetchResponse): Delivery {
