@@ -8,6 +8,7 @@ import { openStepUp } from '../../src/approvals/open.ts';
 import { viewStepUp } from '../../src/approvals/view.ts';
 import { newId, newSecret } from '../../src/kernel/ids.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
+import type { BudgetLine } from '../../src/model/budget.ts';
 import type { SignedIn } from '../../src/model/person.ts';
 import { loadPolicySet } from '../../src/policy/policy_set.ts';
 import { readPolicyFolder } from '../../src/policy/read_folder.ts';
@@ -130,7 +131,11 @@ export class Scenario {
   }
 
   /** A new agent of the requester with a task of its own; the scenario's claims are its token's from now on. */
-  async startTask(tools = TOOLS.map((tool) => tool.definition.name), seconds = 3600): Promise<string> {
+  async startTask(
+    tools = TOOLS.map((tool) => tool.definition.name),
+    seconds = 3600,
+    budget: readonly BudgetLine[] = [],
+  ): Promise<string> {
     const agentId = newId('agt');
     await this.store.db
       .insertInto('agents')
@@ -154,6 +159,7 @@ export class Scenario {
       purposeCode: '',
       tools: { [this.server.id]: tools },
       seconds,
+      budget,
       oauthGrantId: null,
     });
     if (!started.ok) throw new Error(started.refusal.message);
