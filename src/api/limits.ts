@@ -31,3 +31,5 @@ export const AGENTS_PER_PAGE = 100;
 export const AGENTS_PER_PAGE_MAX = 500;
 /** Of a security event token that is pushed to us. */
 export const SET_BYTES_MAX = 65_536;
+/** Messages to the world outside, in one answer. */
+export const MESSAGES_PER_PAGE_MAX = 200;

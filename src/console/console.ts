@@ -8,6 +8,7 @@ import { addAgentRoutes } from './routes/agents.ts';
 import { addAuditRoutes } from './routes/audit.ts';
 import { addEntryRoutes } from './routes/entry.ts';
 import { addInboxRoutes } from './routes/inbox.ts';
+import { addMessageRoutes } from './routes/messages.ts';
 import { addPeopleRoutes } from './routes/people.ts';
 import { addStepUpRoutes } from './routes/step_ups.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -30,6 +31,7 @@ export function createConsole(parts: ConsoleParts): Router {
   addToolServerRoutes(at);
   addPeopleRoutes(at);
   addAuditRoutes(at);
+  addMessageRoutes(at);
   addAccountRoutes(at);
   // Last: whatever nobody else answers.
   at.show('/{*path}', async () => refuseWith(refusal('not_found', 'This address leads nowhere.')));

@@ -34,3 +34,8 @@ export const PURPOSE_CHARACTERS_MAX = 500;
 /** As long as the trip that the answer belongs to. */
 export const UPSTREAM_ANSWER_USED_MS = 600_000;
 export const PASSKEY_NAME_CHARACTERS_MAX = 100;
+export const SCOPES_CHARACTERS_MAX = 2_000;
+/** Tools of a review, in a hidden field; within what a form may have. */
+export const TOOL_SELECTION_BYTES_MAX = 200 * 1024;
+/** Messages that could not be delivered, on their page. */
+export const FAILED_MESSAGES_SHOWN_MAX = 200;

@@ -7,9 +7,11 @@ import { addGuardRoutes } from '../api/guard_routes.ts';
 import { answerRefusal } from '../api/http.ts';
 import { addLeaseRoutes } from '../api/lease_routes.ts';
 import type { Leases } from '../api/leases.ts';
+import { addMessageRoutes } from '../api/message_routes.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addRevocationRoutes } from '../api/revocation_routes.ts';
 import { addScimRoutes } from '../api/scim/scim_routes.ts';
+import { addSignalRoutes, transmitterMetadataRouter } from '../api/signals/signal_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
 import { addTemplateRoutes } from '../api/template_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
@@ -20,6 +22,7 @@ import { logFailedResponse } from '../kernel/failed_response.ts';
 import { newId } from '../kernel/ids.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { type Keyring, KeysOutdated } from '../keys/keyring.ts';
+import type { RemoteKeySets } from '../keys/remote_key_sets.ts';
 import { tokenVerificationKeys, type VerificationKeys } from '../keys/verification_keys.ts';
 import type { UpstreamProviders } from '../people/upstream/providers.ts';
 import { pinHost } from '../provider/pin_host.ts';
@@ -38,6 +41,8 @@ export interface HttpParts {
   readonly keyring: Keyring;
   readonly leases: Leases;
   readonly fetch: SafeFetch;
+  readonly keySets: RemoteKeySets;
+  readonly clientSecrets: ReadonlyMap<string, string>;
   readonly upstream: UpstreamProviders;
   /** Aborts when this process is about to end: who waits is answered with the state as it is. */
   readonly draining: AbortSignal;
@@ -55,6 +60,7 @@ export function createHttpApp(parts: HttpParts): Koa {
   app.use(refuseZeroBytes);
   app.use(pinHost(config.issuer, config.trusted_proxies));
   app.use(addApi(parts, book, verification).routes());
+  app.use(transmitterMetadataRouter(config.issuer).routes());
   app.use(engine.interactions);
   app.use(engine.oauth);
   const issuer = new URL(config.issuer);
@@ -80,6 +86,15 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addTemplateRoutes(router, { store, tokens, purposeCodes });
   addTraceRoutes(router, { store, tokens });
   addRevocationRoutes(router, { store, tokens });
+  addSignalRoutes(router, {
+    store,
+    draining,
+    fetch: parts.fetch,
+    signer: () => parts.keyring.signer('token'),
+    allowedHosts: config.fetch_allowed_hosts,
+    transmitters: config.signals.transmitters,
+  });
+  addMessageRoutes(router, store);
   return router;
 }
 
