@@ -55,7 +55,13 @@ await store.db
 
 const { privateKey } = await generateKeyPair('ES256', { extractable: true });
 const signingKey = { ...(await exportJWK(privateKey)), kid: 'bench', alg: 'ES256', use: 'sig' };
-const clients = createClientSource({ store, clients: [], beforeFind: async () => {} });
+const clients = createClientSource({
+  store,
+  clients: [],
+  beforeFind: async () => {},
+  clientKeys: async (_clientId, metadata) => metadata,
+  hasAssertions: false,
+});
 
 const provider = new Provider(issuer, {
   adapter: createAdapterFactory(artifacts, clients),

@@ -1,5 +1,6 @@
 import { WebhookConfigError } from '../approvals/channels/webhook/config.ts';
 import { VaultError } from '../kernel/vault.ts';
+import { ClientSecretError } from '../server/client_secrets.ts';
 import { ListenError } from '../server/listen.ts';
 import { PolicyError } from '../server/policy.ts';
 import { StoreAbsentError } from '../server/until_there.ts';
@@ -27,6 +28,7 @@ const EXPECTED = [
   PolicyError,
   ListenError,
   StoreAbsentError,
+  ClientSecretError,
   WebhookConfigError,
   UpstreamConfigError,
 ];

@@ -1,7 +1,7 @@
 import { type ClientMetadata, type Configuration, errors } from 'oidc-provider';
 import { isLoopbackHost } from './issuer.ts';
 
-/** Native, so that a loopback redirect may use any port (RFC 8252 §7.3). Shared secrets do not exist here. */
+/** Native, so that a loopback redirect may use any port (RFC 8252 §7.3). Nobody has a shared secret by default. */
 export const CLIENT_DEFAULTS: Configuration['clientDefaults'] = {
   application_type: 'native',
   token_endpoint_auth_method: 'none',
@@ -13,14 +13,31 @@ export const CLIENT_DEFAULTS: Configuration['clientDefaults'] = {
 // Called for every client, because one property of ours is always looked at.
 const ASKED_SCOPE = 'asked_scope';
 
-export const EXTRA_CLIENT_METADATA: Configuration['extraClientMetadata'] = {
-  properties: [ASKED_SCOPE],
-  validator(_ctx, _key, _value, metadata) {
-    setScopeAside(metadata);
-    dropSecret(metadata);
-    for (const uri of metadata.redirect_uris ?? []) assertRedirectUri(uri);
-  },
-};
+/** The rules of ours for every client; `configured` are those of the configuration, which alone may have a secret. */
+export function extraClientMetadata(configured: readonly ClientMetadata[]): Configuration['extraClientMetadata'] {
+  const withSecret = new Set(secretClients(configured).map((client) => client.client_id));
+  return {
+    properties: [ASKED_SCOPE],
+    validator(_ctx, _key, _value, metadata) {
+      setScopeAside(metadata);
+      if (!withSecret.has(metadata.client_id)) refuseSecret(metadata);
+      for (const uri of metadata.redirect_uris ?? []) assertRedirectUri(uri);
+    },
+  };
+}
+
+/** How clients may prove who they are: with a shared secret only if one was configured. */
+export function clientAuthMethods(
+  configured: readonly ClientMetadata[],
+): NonNullable<Configuration['clientAuthMethods']> {
+  const bySecret =
+    secretClients(configured).length === 0 ? [] : (['client_secret_basic', 'client_secret_post'] as const);
+  return ['none', 'private_key_jwt', ...bySecret];
+}
+
+function secretClients(configured: readonly ClientMetadata[]): readonly ClientMetadata[] {
+  return configured.filter((client) => client.client_secret !== undefined);
+}
 
 /**
  * The MCP SDK registers with the scopes of the resource, which the engine would refuse as unknown; and what a client may
@@ -32,8 +49,16 @@ function setScopeAside(metadata: ClientMetadata): void {
   delete metadata.scope;
 }
 
-/** The engine makes a secret for whoever names no method before it applies our defaults; nothing here accepts one. */
-function dropSecret(metadata: ClientMetadata): void {
+/**
+ * A secret that is shared ends up in files, logs and mails of both sides. The engine makes one for whoever names no method,
+ * before it applies our defaults: that one is dropped.
+ */
+function refuseSecret(metadata: ClientMetadata): void {
+  if (metadata.token_endpoint_auth_method?.startsWith('client_secret')) {
+    throw new errors.InvalidClientMetadata(
+      'shared secrets are not accepted here: use private_key_jwt with a key of your own, or none',
+    );
+  }
   delete metadata.client_secret;
   delete metadata.client_secret_expires_at;
 }

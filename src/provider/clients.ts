@@ -2,6 +2,9 @@ import type { AdapterPayload, ClientMetadata } from 'oidc-provider';
 import { append } from '../events/append.ts';
 import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
+import { JWT_BEARER_GRANT } from '../wire/identity_assertion_id_jag_04.ts';
+import type { ClientKeys } from './client_keys.ts';
+import { TOKEN_EXCHANGE_GRANT } from './grants/delegation_detail.ts';
 
 /** Where the engine looks clients up: the configuration, then the table. Clients known by a document (CIMD) come after. */
 export interface ClientSource {
@@ -25,10 +28,10 @@ const FORCED = {
   },
   agent: {
     token_endpoint_auth_method: 'private_key_jwt',
-    grant_types: ['client_credentials'],
+    grant_types: ['client_credentials', TOKEN_EXCHANGE_GRANT],
     response_types: [],
     redirect_uris: [],
-    authorization_details_types: ['mcp_task'],
+    authorization_details_types: ['mcp_task', 'mcp_delegation'],
   },
 } as const satisfies Record<string, Partial<Record<keyof ClientMetadata, unknown>>>;
 
@@ -38,9 +41,13 @@ export interface ClientSourceOptions {
   readonly clients: readonly ClientMetadata[];
   /** Runs before every look-up; throws to refuse the request. */
   readonly beforeFind: (clientId: string) => Promise<void>;
+  readonly clientKeys: ClientKeys;
+  /** Whether identity assertions are accepted from anybody. */
+  readonly hasAssertions: boolean;
 }
 
-export function createClientSource({ store, clients, beforeFind }: ClientSourceOptions): ClientSource {
+export function createClientSource(options: ClientSourceOptions): ClientSource {
+  const { store, clients, beforeFind, clientKeys } = options;
   const configured = new Map(clients.map((client) => [client.client_id, client]));
   return {
     async find(clientId) {
@@ -53,7 +60,9 @@ export function createClientSource({ store, clients, beforeFind }: ClientSourceO
         .where('client_id', '=', clientId)
         .executeTakeFirst();
       if (row === undefined) return undefined;
-      return { ...row.metadata, ...FORCED[row.source], client_id: clientId } as unknown as AdapterPayload;
+      const metadata = await clientKeys(clientId, row.metadata);
+      const forced = forcedMetadata(row.source, options);
+      return { ...metadata, ...forced, client_id: clientId } as unknown as AdapterPayload;
     },
     async register(clientId, metadata) {
       await transact(store, async (tx, afterCommit) => {
@@ -65,4 +74,10 @@ export function createClientSource({ store, clients, beforeFind }: ClientSourceO
       });
     },
   };
+}
+
+function forcedMetadata(source: keyof typeof FORCED, { hasAssertions }: Pick<ClientSourceOptions, 'hasAssertions'>) {
+  const forced = FORCED[source];
+  if (source !== 'agent' || !hasAssertions) return forced;
+  return { ...forced, grant_types: [...FORCED.agent.grant_types, JWT_BEARER_GRANT] };
 }

@@ -3,6 +3,8 @@ import type { Middleware } from 'koa';
 import { type ClientMetadata, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { logFailedResponse } from '../kernel/failed_response.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
+import type { RemoteKeySets } from '../keys/remote_key_sets.ts';
+import type { Federation } from '../model/federation.ts';
 import type { Store } from '../store/store.ts';
 import { createAccessTokenReader } from './access_token.ts';
 import { createFindAccount } from './accounts.ts';
@@ -10,13 +12,16 @@ import { type Artifacts, createAdapterFactory } from './adapter.ts';
 import { normalizeAuthorizationRequest } from './authorization_request.ts';
 import { limitAuthorizations } from './authorize_limit.ts';
 import { type ClientDocumentRules, createClientDocuments, createEngineFetch } from './cimd.ts';
-import { CLIENT_DEFAULTS, EXTRA_CLIENT_METADATA } from './client_metadata.ts';
+import { createClientKeys } from './client_keys.ts';
+import { CLIENT_DEFAULTS, clientAuthMethods, extraClientMetadata } from './client_metadata.ts';
 import { createClientSource } from './clients.ts';
 import { completeDiscovery, enginePath, ROUTES } from './discovery.ts';
+import { dpopFeature } from './dpop_nonces.ts';
 import { createErrorRenderer, type ErrorPages } from './errors.ts';
 import { endRevokedFamilies, watchRevokedGrants } from './family.ts';
 import { knownClientAddress } from './forwarded.ts';
 import { createAuthorizationDetails } from './grants/authorization_details.ts';
+import { acceptIdentityAssertions } from './grants/jwt_bearer.ts';
 import { redeemOnce } from './grants/redeem_once.ts';
 import { createInteractionPolicy } from './interactions/policy.ts';
 import { createIntrospection, introspectAccessTokens } from './introspection.ts';
@@ -33,6 +38,7 @@ import { revocation, revokeAccessTokens } from './revocation.ts';
 import { echoStepUpScope } from './scope_echo.ts';
 import { createTokenThrottle } from './throttle.ts';
 import { customizeAccessToken, extraTokenClaims } from './token_claims.ts';
+import { authenticateWorkloads } from './workload.ts';
 
 export interface ProviderOptions extends ProviderKeys {
   readonly store: Store;
@@ -45,7 +51,10 @@ export interface ProviderOptions extends ProviderKeys {
     readonly dynamicRegistration: boolean;
     /** Clients registered in the configuration. */
     readonly clients: readonly ClientMetadata[];
+    readonly federation: Federation;
   };
+  /** The published keys of agents, platforms and identity providers. */
+  readonly keySets: RemoteKeySets;
   readonly safeFetch: SafeFetch;
   /** For errors that must not be sent to a client. */
   readonly pages: ErrorPages;
@@ -59,7 +68,8 @@ export interface OAuthProvider {
 
 /** Builds the OAuth engine. Throws when the issuer or a configured client cannot be used. */
 export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
-  const { store, artifacts, config } = options;
+  const { store, artifacts, config, keySets } = options;
+  const { workloadIssuers: platforms, assertionIssuers: issuers } = config.federation;
   assertIssuer(config.issuer);
   const throttle = createTokenThrottle(store);
   const provider = new Provider(config.issuer, configuration(options, throttle.beforeClient));
@@ -67,6 +77,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
 
   detectReplays(provider, store.ephemeral);
   redeemOnce(provider, store, artifacts);
+  acceptIdentityAssertions(provider, { store, issuers, keySets });
   watchRevokedGrants(provider);
   provider.on('introspection.error', rememberError);
   provider.on('revocation.error', rememberError);
@@ -86,13 +97,14 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
     limitAuthorizations(store.ephemeral),
     endRevokedFamilies(store),
     throttle.countFailures,
+    authenticateWorkloads({ store, platforms, keySets }),
     refuseForgottenProofs(store.ephemeral),
     normalizeAuthorizationRequest,
     recordIssuedTokens(store),
     echoStepUpScope(store),
     introspectAccessTokens(store, readAccessToken),
     revokeAccessTokens(store, readAccessToken),
-    completeDiscovery(config.scopesSupported),
+    completeDiscovery(config.scopesSupported, config.federation),
     publishKeys(options.published),
   ];
   for (const step of steps) provider.use(step as Parameters<Provider['use']>[0]);
@@ -103,12 +115,18 @@ function rememberError(ctx: KoaContextWithOIDC, error: Error): void {
   requestFacts(ctx).error = error;
 }
 
+function clientSource({ store, config, keySets }: ProviderOptions, beforeFind: (clientId: string) => Promise<void>) {
+  const { clients, federation } = config;
+  const hasAssertions = federation.assertionIssuers.length > 0;
+  return createClientSource({ store, clients, beforeFind, clientKeys: createClientKeys(keySets), hasAssertions });
+}
+
 function configuration(options: ProviderOptions, beforeFind: (clientId: string) => Promise<void>): Configuration {
   const { store, artifacts, tokenKeys, cookieKeys, config, safeFetch } = options;
   const path = issuerPath(config.issuer);
   const cookie = config.issuer.startsWith('https:') ? '__Secure-countersign' : 'countersign';
   return {
-    adapter: createAdapterFactory(artifacts, createClientSource({ store, clients: config.clients, beforeFind })),
+    adapter: createAdapterFactory(artifacts, clientSource(options, beforeFind)),
     jwks: { keys: [...tokenKeys.keys] } as NonNullable<Configuration['jwks']>,
     cookies: {
       keys: [...cookieKeys],
@@ -119,13 +137,13 @@ function configuration(options: ProviderOptions, beforeFind: (clientId: string) 
     routes: ROUTES,
     scopes: ['openid', 'offline_access'],
     responseTypes: ['code'],
-    clientAuthMethods: ['none', 'private_key_jwt'],
+    clientAuthMethods: clientAuthMethods(config.clients),
     enabledJWA: {
       clientAuthSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519', 'PS256', 'RS256'],
       dPoPSigningAlgValues: ['ES256', 'EdDSA', 'Ed25519'],
     },
     clientDefaults: CLIENT_DEFAULTS,
-    extraClientMetadata: EXTRA_CLIENT_METADATA,
+    extraClientMetadata: extraClientMetadata(config.clients),
     clockTolerance: 0,
     pkce: { required: () => true },
     allowOmittingSingleRegisteredRedirectUri: false,
@@ -163,7 +181,7 @@ function features({ store, tokenKeys, config }: ProviderOptions): NonNullable<Co
     rpInitiatedLogout: { enabled: false },
     pushedAuthorizationRequests: { enabled: false },
     clientCredentials: { enabled: true },
-    dPoP: { enabled: true },
+    dPoP: dpopFeature(store),
     resourceIndicators: createResourceIndicators({ store, signingKeyId: tokenKeys.keys[0]?.kid ?? '' }),
     richAuthorizationRequests: createAuthorizationDetails(store),
     introspection: createIntrospection(store),

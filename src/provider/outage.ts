@@ -2,6 +2,7 @@ import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Logger } from '../kernel/logger.ts';
 import { KeysOutdated } from '../keys/keyring.ts';
+import { KeysUnreachable } from '../keys/remote_key_sets.ts';
 import { isOutage } from '../store/outage.ts';
 
 const RETRY_AFTER_SECONDS = 1;
@@ -11,13 +12,14 @@ const RETRY_AFTER_SECONDS = 1;
  * page keeps what it says.
  */
 export function answerOutage(ctx: KoaContextWithOIDC, error: Error): void {
-  if (!isOutage(error) && !(error instanceof KeysOutdated)) return;
+  const isOfOthers = error instanceof KeysUnreachable;
+  if (!isOutage(error) && !(error instanceof KeysOutdated) && !isOfOthers) return;
   ctx.status = 503;
   ctx.set('Retry-After', String(RETRY_AFTER_SECONDS));
   if (ctx.type === 'text/html') return;
   ctx.body = {
     error: 'temporarily_unavailable',
-    error_description: 'The database does not answer. Nothing was changed. Try again in a moment.',
+    error_description: `${isOfOthers ? error.message : 'The database does not answer.'} Nothing was changed. Try again in a moment.`,
   };
 }
 

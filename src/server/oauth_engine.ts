@@ -1,14 +1,18 @@
 import type { Middleware } from 'koa';
+import type { ClientMetadata } from 'oidc-provider';
 import type { Config } from '../config.ts';
 import type { createPages } from '../console/pages.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import { type Keyring, KeysOutdated } from '../keys/keyring.ts';
+import type { RemoteKeySets } from '../keys/remote_key_sets.ts';
 import type { VerificationKeys } from '../keys/verification_keys.ts';
 import { createOAuthProvider } from '../provider/create_provider.ts';
 import { createInteractionRoutes } from '../provider/interactions/routes.ts';
 import { providerKeys } from '../provider/keys.ts';
 import type { Store } from '../store/store.ts';
+import { JWT_BEARER_GRANT } from '../wire/identity_assertion_id_jag_04.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
+import { federationOf } from './federation.ts';
 import type { Foundation } from './foundation.ts';
 
 export interface OAuthEngineParts {
@@ -18,6 +22,9 @@ export interface OAuthEngineParts {
   readonly keyring: Keyring;
   readonly verification: VerificationKeys;
   readonly fetch: SafeFetch;
+  readonly keySets: RemoteKeySets;
+  /** Of clients of the configuration, by client id. */
+  readonly clientSecrets: ReadonlyMap<string, string>;
   readonly pages: ReturnType<typeof createPages>;
 }
 
@@ -52,7 +59,8 @@ export function createOAuthEngine(parts: OAuthEngineParts): Engine {
   };
 }
 
-function build({ config, store, artifacts, keyring, verification, fetch, pages }: OAuthEngineParts): Engine {
+function build(parts: OAuthEngineParts): Engine {
+  const { config, store, artifacts, keyring, verification, fetch, keySets, clientSecrets, pages } = parts;
   const oauth = createOAuthProvider({
     store,
     artifacts,
@@ -66,11 +74,26 @@ function build({ config, store, artifacts, keyring, verification, fetch, pages }
         allowedHosts: config.fetch_allowed_hosts,
       },
       dynamicRegistration: config.dynamic_registration,
-      clients: config.clients.map((client) => ({ ...client, redirect_uris: [...client.redirect_uris] })),
+      clients: configuredClients(config, clientSecrets),
+      federation: federationOf(config),
     },
+    keySets,
     safeFetch: fetch,
     pages,
   });
   const trips = createInteractionRoutes({ provider: oauth.provider, store, pages, purposeCodes: config.purpose_codes });
   return { interactions: trips.routes() as Middleware, oauth: oauth.middleware };
+}
+
+function configuredClients({ clients, federation }: Config, secrets: ReadonlyMap<string, string>): ClientMetadata[] {
+  const hasAssertions = federation.identity_assertion_issuers.length > 0;
+  return clients.map(({ client_secret_file: _, ...client }) => {
+    const secret = secrets.get(client.client_id);
+    const metadata = { ...client, redirect_uris: [...client.redirect_uris] };
+    if (secret === undefined) return metadata;
+    // An identity assertion needs a client that proves who it is.
+    const grants = ['authorization_code', 'refresh_token', ...(hasAssertions ? [JWT_BEARER_GRANT] : [])];
+    const method = 'client_secret_basic';
+    return { ...metadata, client_secret: secret, token_endpoint_auth_method: method, grant_types: grants };
+  });
 }

@@ -6,9 +6,12 @@ import { startSealer } from '../events/sealer.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { createSafeFetch } from '../kernel/safe_fetch.ts';
 import { openKeyring } from '../keys/keyring.ts';
+import { RemoteKeySets } from '../keys/remote_key_sets.ts';
+import { startTransmitting } from '../signals/transmit/transmit.ts';
 import type { Store } from '../store/store.ts';
 import { startAgentUpkeep } from './agent_upkeep.ts';
 import { openChannels } from './channels.ts';
+import { readClientSecrets } from './client_secrets.ts';
 import { createClosing } from './closing.ts';
 import { createHttpApp } from './http_app.ts';
 import { startLeases } from './leases.ts';
@@ -38,6 +41,7 @@ export interface StartOptions {
 /** Builds and starts one server, from the stores up; what fails on the way closes what was opened before it. */
 export async function startServer({ config, log, onLost = () => {} }: StartOptions): Promise<RunningServer> {
   const channels = await openChannels(config);
+  const clientSecrets = await readClientSecrets(config);
   const foundation = await openFoundation(config, { log, onLost });
   const { store } = foundation;
   const closing = createClosing(log);
@@ -66,6 +70,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
       timeoutMs: FETCH_TIMEOUT_MS,
       bytesMax: FETCH_BYTES_MAX,
     });
+    const signals = startTransmitting(store, { fetch, signer: () => keyring.signer('token') });
+    closing.add('the delivery of security events', () => signals.stop());
     const app = createHttpApp({
       config,
       store,
@@ -74,6 +80,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
       keyring,
       leases,
       fetch,
+      keySets: new RemoteKeySets(fetch, log),
+      clientSecrets,
       upstream: await openUpstream(config, fetch, log),
       draining: draining.signal,
     });

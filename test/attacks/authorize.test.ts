@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config.ts';
+import { NO_FEDERATION } from '../../src/model/federation.ts';
 import { createOAuthProvider } from '../../src/provider/create_provider.ts';
 import { newPkce, type OAuthBrowser } from '../support/oauth_browser.ts';
 import {
@@ -155,7 +156,9 @@ test('T3: an issuer without TLS refuses to start, except on loopback', () => {
         cimd: { enabled: false, allowedDomains: [], allowedHosts: [] },
         dynamicRegistration: false,
         clients: [],
+        federation: NO_FEDERATION,
       },
+      keySets: {} as never,
       safeFetch: () => Promise.reject(new Error('unused')),
       pages: jsonPages,
     });

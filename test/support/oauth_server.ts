@@ -5,7 +5,9 @@ import Koa from 'koa';
 import type { ClientMetadata } from 'oidc-provider';
 import { newId } from '../../src/kernel/ids.ts';
 import type { SafeFetch } from '../../src/kernel/safe_fetch.ts';
+import { RemoteKeySets } from '../../src/keys/remote_key_sets.ts';
 import type { ConsentView } from '../../src/model/consent_view.ts';
+import { NO_FEDERATION } from '../../src/model/federation.ts';
 import type { StepUpWaitingView } from '../../src/model/step_up_waiting_view.ts';
 import { startSession } from '../../src/people/session.ts';
 import { SESSION_COOKIE } from '../../src/people/session_cookie.ts';
@@ -76,6 +78,7 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   const issuer = `${options.scheme ?? 'http'}://127.0.0.1:${port}${options.path ?? ''}`;
   const store = createTestStore(database, { issuer, ...(options.rules && { rules: options.rules }) });
   const artifacts = { durable: createPostgresArtifactStore(store), ephemeral: createMemoryArtifactStore() };
+  const safeFetch = options.safeFetch ?? (() => Promise.reject(new Error('no fetch in this test')));
   const oauth = createOAuthProvider({
     store,
     artifacts,
@@ -86,9 +89,11 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
       cimd: { enabled: true, allowedDomains: [], allowedHosts: [] },
       dynamicRegistration: false,
       clients: options.clients ?? [testClient('cli')],
+      federation: NO_FEDERATION,
       ...options.config,
     },
-    safeFetch: options.safeFetch ?? (() => Promise.reject(new Error('no fetch in this test'))),
+    safeFetch,
+    keySets: new RemoteKeySets(safeFetch, store.log),
     pages: jsonPages,
   });
   const app = new Koa();

@@ -2,6 +2,7 @@ import { type AuthorizationCode, errors, type KoaContextWithOIDC, Provider, type
 import { canonicalResource } from '../../agents/tool_servers.ts';
 import type { Store } from '../../store/store.ts';
 import { AlreadyConsumed, type Artifacts } from '../adapter.ts';
+import { assertBoundToken } from '../dpop_required.ts';
 import { findLiveTaskByGrant } from '../live_task.ts';
 import { requestFacts } from '../request_facts.ts';
 import { activeToolServer } from '../tool_server_target.ts';
@@ -38,10 +39,11 @@ async function assertRedeemable(store: Store, ctx: KoaContextWithOIDC, source: R
   const granted = new Set([...source.resourceIndicators].filter((value) => value !== undefined));
   const resource = askedResource(ctx, granted) ?? [...granted][0];
   if (resource === undefined) throw new errors.InvalidTarget('nothing was granted for a resource');
-  await activeToolServer(store, ctx, resource);
+  const toolServer = await activeToolServer(store, ctx, resource);
   if (source.grantId === undefined) throw new errors.InvalidGrant('it belongs to no grant');
   const task = await findLiveTaskByGrant(store, source.grantId);
   if (!task.ok) throw withDescription(new errors.InvalidGrant(task.refusal.code), task.refusal.message);
+  await assertBoundToken(store, ctx, task.value, toolServer);
   requestFacts(ctx).task = task.value;
 }
 
