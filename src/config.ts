@@ -94,7 +94,10 @@ export const configSchema = z.strictObject({
         .strictObject({
           url: z.url().nullable().default(null),
           secret_file: z.string().min(1).nullable().default(null),
-          tell_of: z.array(z.enum(MESSAGE_TOPICS)).min(1).default([...DEFAULT_RULES.toldOf]),
+          tell_of: z
+            .array(z.enum(MESSAGE_TOPICS))
+            .min(1)
+            .default([...DEFAULT_RULES.toldOf]),
         })
         .prefault({}),
     })

@@ -10,7 +10,7 @@ const documented = readFileSync(FILE, 'utf8');
 const MINIMAL = 'issuer: https://approve.example\n';
 
 /** What one entry of a list holds. */
-const IN_LISTS = /^(clients|purpose_codes|sign_in\.providers)\./;
+const IN_LISTS = /^(clients|purpose_codes|sign_in\.providers|federation\.\w+|signals\.transmitters)\./;
 
 function accepted(input: Parameters<typeof parseConfig>[0]): Config {
   const parsed = parseConfig(input);

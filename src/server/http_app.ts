@@ -89,7 +89,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addSignalRoutes(router, {
     store,
     draining,
-    fetch: parts.fetch,
+    keySets: parts.keySets,
     signer: () => parts.keyring.signer('token'),
     allowedHosts: config.fetch_allowed_hosts,
     transmitters: config.signals.transmitters,

@@ -67,3 +67,5 @@ export const OUTBOX_KEPT_DAYS = 30;
 /** Secrets of clients that are configured to have one. */
 export const CLIENT_SECRET_CHARACTERS_MIN = 32;
 export const CLIENT_SECRET_CHARACTERS_MAX = 512;
+/** Longer than a token of another transmitter may be old (`RECEIVED_AGE_SECONDS_MAX`). */
+export const RECEIVED_SIGNALS_KEPT_DAYS = 8;

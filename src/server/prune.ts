@@ -9,6 +9,7 @@ import {
   PRUNE_MS,
   PRUNE_OLD_ROUNDS,
   PRUNE_ROWS_MAX,
+  RECEIVED_SIGNALS_KEPT_DAYS,
   REVOKED_TOKENS_KEPT_SECONDS,
 } from './limits.ts';
 
@@ -83,6 +84,7 @@ async function pruneOld(store: Store, retention: Config['retention']): Promise<v
   await deleteWhere(store, 'sessions', `expires_at < ${daysAgo(PEOPLE_RECORDS_KEPT_DAYS)}`);
   await deleteWhere(store, 'links', `expires_at < ${daysAgo(PEOPLE_RECORDS_KEPT_DAYS)}`);
   await deleteWhere(store, 'outbox', `state <> 'waiting' and finished_at < ${daysAgo(OUTBOX_KEPT_DAYS)}`);
+  await deleteWhere(store, 'received_signals', `received_at < ${daysAgo(RECEIVED_SIGNALS_KEPT_DAYS)}`);
   while ((await thinCheckpoints(store)) > 0);
   if (retention.step_ups_days !== null) await pruneStepUps(store, retention.step_ups_days);
   if (retention.audit_days !== null) await pruneEvents(store, retention.audit_days);

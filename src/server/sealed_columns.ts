@@ -2,6 +2,7 @@ import { ACTION_KEY_PURPOSE } from '../approvals/sealed_action.ts';
 import { CHECKPOINT_KEY_PURPOSE } from '../events/checkpoint_key.ts';
 import { KEY_VAULT_PURPOSE } from '../keys/make_key.ts';
 import type { SealedColumn } from '../keys/rewrap.ts';
+import { AUTHORIZATION_PURPOSE } from '../signals/streams/stream.ts';
 import { ARTIFACT_PURPOSE } from '../store/postgres/artifacts.ts';
 
 /** Everything in PostgreSQL that is sealed under the root key itself. What a data key seals needs no other root key. */
@@ -25,5 +26,11 @@ export const SEALED_COLUMNS: readonly SealedColumn[] = [
     column: 'payload_sealed',
     key: ['kind', 'id_hash'],
     rewrap: (vault, value) => vault.reseal(ARTIFACT_PURPOSE, value),
+  },
+  {
+    table: 'signal_streams',
+    column: 'authorization_sealed',
+    key: ['id'],
+    rewrap: (vault, value) => vault.reseal(AUTHORIZATION_PURPOSE, value),
   },
 ];

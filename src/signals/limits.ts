@@ -50,8 +50,5 @@ export const RECEIVED_AGE_SECONDS_MAX = 7 * 86_400;
 export const RECEIVED_AHEAD_SECONDS_MAX = 60;
 /** A session that began so shortly after an event tells of its end ends too: clocks differ. */
 export const SESSION_CLOCK_SECONDS = 60;
-/** How long the keys of a transmitter are believed, and how soon an unknown key id may make us ask for them again. */
-export const TRANSMITTER_KEYS_MS = 600_000;
-export const TRANSMITTER_KEYS_UNKNOWN_MS_MIN = 15_000;
 /** Refusals that are recorded in a minute, all transmitters together: anybody can send nonsense. */
 export const REFUSALS_RECORDED_PER_MINUTE = 60;

@@ -25,24 +25,17 @@ export interface ComplexSubject {
 
 export type Subject = SimpleSubject | ComplexSubject;
 
-/** Whom an event from outside is about, as far as we can tell people apart; the members beside `user` only narrow it. */
-export interface NamedUser {
-  readonly user: SimpleSubject;
-  /** The event is about one session, or device, of theirs; which one is known to the other side alone. */
-  readonly isNarrower: boolean;
-}
-
 const userSubject = z.union([issSub, opaque]);
 const complex = z.object({ format: z.literal('complex'), user: userSubject });
 
-/** The person that a subject names, or undefined for a format that names none to us (a mail address is no identity). */
-export function namedUser(subject: unknown): NamedUser | undefined {
+/**
+ * The person that a subject names, or undefined for a format that names none to us (a mail address is no identity). What a
+ * complex subject says beside `user` only narrows it, to a session or a device that the other side alone knows.
+ */
+export function namedUser(subject: unknown): IssSub | Opaque | undefined {
   const simple = userSubject.safeParse(subject);
-  if (simple.success) return { user: simple.data, isNarrower: false };
-  const parsed = complex.safeParse(subject);
-  if (!parsed.success) return undefined;
-  const members = Object.keys(subject as object).filter((name) => !['format', 'user', 'tenant'].includes(name));
-  return { user: parsed.data.user, isNarrower: members.length > 0 };
+  if (simple.success) return simple.data;
+  return complex.safeParse(subject).data?.user;
 }
 
 export function issSubOf(iss: string, sub: string): IssSub {

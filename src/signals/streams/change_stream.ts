@@ -120,18 +120,14 @@ async function dropWaiting(tx: Tx, streamId: string): Promise<void> {
 }
 
 /** Deletes the stream with what waits for it, and with its dead letters. */
-export async function deleteStream(
-  store: Store,
-  streamId: string,
-  by: { readonly receiver: string; readonly id: string; readonly kind: 'api_token' },
-): Promise<Result<null, Refusal>> {
+export async function deleteStream(store: Store, streamId: string, owner: StreamOwner): Promise<Result<null, Refusal>> {
   return transact(store, async (tx, afterCommit) => {
-    const stream = await lockStream(tx, by.receiver, streamId);
+    const stream = await lockStream(tx, owner.receiver, streamId);
     if (stream === undefined) return refused(NO_STREAM);
     await tx.deleteFrom('signal_streams').where('id', '=', streamId).execute();
     await append(store, tx, afterCommit, {
       kind: 'signal_stream.deleted',
-      ids: { stream: streamId, by: by.id, by_kind: by.kind },
+      ids: { stream: streamId, by: owner.apiTokenId, by_kind: 'api_token' },
     });
     return accepted(null);
   });
