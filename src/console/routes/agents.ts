@@ -1,62 +1,72 @@
+import { areKeysOverdue, isReviewOverdue } from '../../agents/deadlines.ts';
+import { proposeAgent } from '../../agents/propose.ts';
 import { type Agent, createAgent, findAgent, listAgents } from '../../agents/registry.ts';
-import { listToolServers, listTools } from '../../agents/tool_servers.ts';
-import { parseStrictJson } from '../../kernel/strict_json.ts';
 import { csrfToken } from '../../people/csrf.ts';
 import type { ToolSelection } from '../../store/postgres/tables.ts';
 import { refusal } from '../../wire/refusals.ts';
+import { readKeySet, readTerms } from '../agent_form.ts';
+import { loadAgentView, mayLookAt, termChoices } from '../agent_view.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import type { Form } from '../form.ts';
-import { listPeople, personNames, toolServerNames } from '../lookups.ts';
-import { type AgentEntry, type AgentForm, agentPage, agentsPage } from '../pages/agents_page.ts';
+import { listPeople, personNames } from '../lookups.ts';
+import { agentPage } from '../pages/agent_page.ts';
+import { type AgentEntry, agentsPage, type ProposalForm } from '../pages/agents_page.ts';
 import type { Entrances } from '../routing.ts';
 import type { PersonalVisit } from '../visit.ts';
+import { addAgentActions } from './agent_actions.ts';
 
 const PURPOSE = 'agents';
 
 export function addAgentRoutes(at: Entrances): void {
   at.showPerson('/agents', showAll);
   at.showPerson('/agents/:id', showOne);
-  at.postAdministrator('/agents', PURPOSE, register);
+  at.postPerson('/agents', PURPOSE, propose);
+  addAgentActions(at);
 }
 
 async function showAll(visit: PersonalVisit): Promise<Answer> {
   const names = await personNames(visit.store);
   const agents = (await listAgents(visit.store)).filter((agent) => mayLookAt(visit, agent));
-  const form = visit.signedIn.person.isAdministrator ? await formFor(visit) : null;
-  return showPage(agentsPage({ agents: agents.map((agent) => entry(agent, names)), form }));
+  const now = new Date();
+  const entries = agents.map((agent) => entry(agent, names, now));
+  return showPage(agentsPage({ agents: entries, form: await formFor(visit) }));
 }
 
-function mayLookAt({ signedIn: { person } }: PersonalVisit, agent: Agent): boolean {
-  return person.isAdministrator || [agent.owner_id, agent.person_id].includes(person.id);
+function entry(agent: Agent, names: ReadonlyMap<string, string>, now: Date): AgentEntry {
+  const { id, kind, name, purpose, state, owner_id: ownerId, last_used_at: lastUsedAt } = agent;
+  const isLive = state === 'active' || state === 'suspended';
+  const notices = [
+    state === 'pending' && 'approve or refuse it',
+    isLive && agent.pending_change !== null && 'a change waits',
+    isLive && areKeysOverdue(agent, now) && 'new keys overdue',
+    isLive && agent.key_warned_at !== null && !areKeysOverdue(agent, now) && 'new keys soon',
+    isLive && isReviewOverdue(agent, now) && 'review overdue',
+  ].filter((notice) => notice !== false);
+  return { id, kind, name, purpose, state, owner: names.get(ownerId) ?? ownerId, lastUsedAt, notices };
 }
 
-function entry(agent: Agent, names: ReadonlyMap<string, string>): AgentEntry {
-  const { id, kind, name, purpose, state, owner_id: ownerId } = agent;
-  return { id, kind, name, purpose, state, owner: names.get(ownerId) ?? ownerId };
-}
-
-async function formFor({ store, signedIn }: PersonalVisit): Promise<AgentForm> {
-  const servers = (await listToolServers(store)).filter((server) => server.state === 'active');
+async function formFor(visit: PersonalVisit): Promise<ProposalForm> {
+  const { store, signedIn } = visit;
   return {
     csrf: csrfToken(store, signedIn, PURPOSE),
     people: (await listPeople(store)).filter((person) => person.isActive),
     ownerId: signedIn.person.id,
-    toolServers: await Promise.all(
-      servers.map(async ({ id, name }) => ({ id, name, tools: (await listTools(store, id)).map((tool) => tool.name) })),
-    ),
+    choices: await termChoices(store),
+    isAlone: isAlone(visit),
   };
 }
 
+/** The one administrator of a server where one person may do everything. */
+function isAlone({ store, signedIn }: PersonalVisit): boolean {
+  return store.rules.singleOperator && signedIn.person.isAdministrator;
+}
+
 async function showOne(visit: PersonalVisit): Promise<Answer> {
-  const { store } = visit;
-  const agent = await findAgent(store, visit.params.id ?? '');
+  const agent = await findAgent(visit.store, visit.params.id ?? '');
   if (agent === undefined || !mayLookAt(visit, agent)) {
     return refuseWith(refusal('not_found', 'There is no such agent, or it is not yours.'), '/agents');
   }
-  const names = await personNames(store);
-  const servers = await toolServerNames(store);
-  const bound = agent.bound === null ? null : namedSelection(agent.bound, servers);
-  return showPage(agentPage({ ...entry(agent, names), clientId: agent.client_id, createdAt: agent.created_at, bound }));
+  return showPage(agentPage(await loadAgentView(visit, agent)));
 }
 
 /** A selection of tools with the names of their servers. */
@@ -64,30 +74,36 @@ export function namedSelection(selection: ToolSelection, servers: ReadonlyMap<st
   return Object.entries(selection).map(([id, tools]) => ({ toolServer: servers.get(id) ?? id, tools }));
 }
 
-async function register(visit: PersonalVisit, form: Form): Promise<Answer> {
-  const parsed = parseStrictJson(form.get('jwks') ?? '');
-  const keys = parsed.ok ? (parsed.value as { keys?: unknown } | null)?.keys : undefined;
-  if (!Array.isArray(keys)) {
-    const problem = parsed.ok ? 'It has no list "keys".' : parsed.refusal.message;
-    return refuseWith(refusal('request_invalid', `The public keys must be a JSON Web Key Set. ${problem}`), '/agents');
-  }
-  const created = await createAgent(visit.store, {
-    name: form.get('name') ?? '',
-    purpose: form.get('purpose') ?? '',
-    ownerId: form.get('owner') ?? '',
-    by: visit.signedIn.person.id,
-    keys,
-    bound: boundOf(form),
-  });
-  return created.ok ? goTo(`/agents/${created.value.id}`) : refuseWith(created.refusal, '/agents');
-}
-
-/** Fields named `tool:<server id>:<tool name>`; none chosen means no bound but the task. */
-function boundOf(form: Form): ToolSelection | null {
-  const bound = new Map<string, string[]>();
-  for (const name of form.keys()) {
-    const [, server, tool] = /^tool:([a-z]{3}_[a-z2-7]{26}):(.+)$/s.exec(name) ?? [];
-    if (server !== undefined && tool !== undefined) bound.set(server, [...(bound.get(server) ?? []), tool]);
-  }
-  return bound.size === 0 ? null : Object.fromEntries(bound);
+async function propose(visit: PersonalVisit, form: Form): Promise<Answer> {
+  const { store, signedIn } = visit;
+  const keys = readKeySet(form);
+  if (!keys.ok) return refuseWith(keys.refusal, '/agents');
+  const terms = readTerms(form, null);
+  if (!terms.ok) return refuseWith(terms.refusal, '/agents');
+  const [name, purpose, ownerId, deputyId] = ['name', 'purpose', 'owner', 'deputy'].map(
+    (field) => form.get(field) ?? '',
+  );
+  const said = { name: name!, purpose: purpose!, ownerId: ownerId! };
+  const by = signedIn.person.id;
+  const { bound = null, ...others } = terms.value;
+  const made = isAlone(visit)
+    ? await createAgent(store, {
+        ...said,
+        ...(deputyId === '' ? {} : { deputyId: deputyId! }),
+        by,
+        keys: keys.value,
+        bound,
+        terms: others,
+      })
+    : await proposeAgent(
+        store,
+        {
+          ...said,
+          deputyId: deputyId === '' ? null : deputyId!,
+          credentials: { keys: keys.value },
+          terms: terms.value,
+        },
+        { kind: 'person', id: by },
+      );
+  return made.ok ? goTo(`/agents/${made.value.id}`) : refuseWith(made.refusal, '/agents');
 }
