@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { API_TOKEN_SCOPES } from '../model/api_token.ts';
 import { CommandError } from './command_error.ts';
 
 // Each command is loaded when it is run: help and a mistyped option answer at once, and a gateway holds no server code.
@@ -26,6 +27,10 @@ const PORT_MAX = 65_535;
 const port = (value: string) => {
   if (/^\d{1,5}$/.test(value) && Number(value) <= PORT_MAX) return Number(value);
   throw new InvalidArgumentError(`A port is a number from 0 to ${PORT_MAX}.`);
+};
+const days = (value: string) => {
+  if (/^\d{1,3}$/.test(value) && Number(value) > 0) return Number(value);
+  throw new InvalidArgumentError('Days are a number from 1 on.');
 };
 const position = (value: string) => {
   if (/^\d{1,15}$/.test(value)) return Number(value);
@@ -161,6 +166,39 @@ To change the root key while servers run:
 A single server can start with step 2.`,
   )
   .action(async (options) => (await import('./keys_rewrap.ts')).keysRewrap(options));
+
+const tokens = program
+  .command('tokens')
+  .description('API tokens for machines that administer: a directory, a pipeline. None of them approves anything');
+tokens
+  .command('make')
+  .description('make a token and print it, this once')
+  .argument('<name>', 'what it is for, as people will read it')
+  .requiredOption('--scope <scope>', `what it may do, may be repeated: ${API_TOKEN_SCOPES.join(', ')}`, collect)
+  .option('--days <number>', 'how long it works', days, 90)
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .addHelpText(
+    'after',
+    example('countersign tokens make "Entra ID" --scope scim --days 180 --config countersign.yaml > scim.token'),
+  )
+  .action(async (name: string, options) => (await import('./tokens.ts')).tokensMake(name, options));
+tokens
+  .command('list')
+  .description('every token: what it may do, until when, when it was last used')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .action(async (options) => (await import('./tokens.ts')).tokensList(options));
+tokens
+  .command('revoke')
+  .description('end a token at once')
+  .argument('<id>', 'the id, from: countersign tokens list')
+  .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
+  .option('--config <file>', 'configuration')
+  .option('--json', 'print JSON')
+  .action(async (id: string, options) => (await import('./tokens.ts')).tokensRevoke(id, options));
 
 const audit = program.command('audit').description('export and verify the audit log');
 audit

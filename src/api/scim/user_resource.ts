@@ -18,10 +18,7 @@ export const userSchema = z.object({
 });
 
 /** Who is not said to be active is what they were: nobody comes back because a client left it out. */
-export function parseUser(
-  body: z.infer<typeof userSchema>,
-  wasActive: boolean,
-): Result<DirectoryUser, ScimRefusal> {
+export function parseUser(body: z.infer<typeof userSchema>, wasActive: boolean): Result<DirectoryUser, ScimRefusal> {
   const email = emailOf(body.emails as JsonValue | undefined);
   if (!email.ok) return email;
   const isActive = body.active === undefined ? accepted(wasActive) : booleanOf('active', body.active as JsonValue);

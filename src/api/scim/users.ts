@@ -63,7 +63,10 @@ export async function deleteUser({ store, id, by }: ScimRequest): Answered {
   return deleted.ok ? accepted({ status: 204, body: null }) : deleted;
 }
 
-/** Who is to be inactive is disabled first: should anything else be refused, they are. */
+/**
+ * Who is to be inactive is disabled first: should anything else be refused, they are. Only a request that finds somebody
+ * inactive makes them active: another may disable them while this one changes their name.
+ */
 async function changeTo(
   request: ScimRequest,
   change: (now: DirectoryUser) => Result<DirectoryUser, ScimRefusal>,
@@ -79,7 +82,8 @@ async function changeTo(
   }
   const changed = await changeUser(store, { id, by }, change);
   if (!changed.ok) return changed;
-  const settled = wanted.value.isActive ? await setActive(request, id, true) : accepted(true);
+  const comesBack = wanted.value.isActive && !now.isActive;
+  const settled = comesBack ? await setActive(request, id, true) : accepted(true);
   return settled.ok ? answerUser(request, id, 200) : settled;
 }
 
