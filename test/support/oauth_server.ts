@@ -298,5 +298,20 @@ export async function addTask(
       ended_at: null,
     })
     .execute();
+  const delegationId = newId('dlg');
+  await store.db
+    .insertInto('delegations')
+    .values({
+      id: delegationId,
+      task_id: id,
+      parent_id: null,
+      agent_id: task.agentId,
+      depth: 0,
+      agent_chain: [task.agentId],
+      task_chain: [id],
+      delegation_chain: [delegationId],
+      revoked_at: null,
+    })
+    .execute();
   return id;
 }
