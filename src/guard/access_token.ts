@@ -138,6 +138,9 @@ function readVerdict(token: string, payload: JWTPayload, kid: string): Result<To
     requester: sub,
     agent: act.sub,
     task: task.id,
+    rootTask: task.root,
+    delegation: task.delegation ?? null,
+    actors: actors(act).map((actor) => actor.sub),
     expiresAt: exp,
     boundTo: cnf?.jkt ?? null,
     names: {

@@ -1,4 +1,5 @@
 import type { AuthInfo } from '@modelcontextprotocol/server';
+import type { JsonObject } from '../kernel/json.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
 
 /** Who calls, as the verified token says. What they may do is decided by the server. */
@@ -10,6 +11,12 @@ export interface Caller {
   readonly requester: string;
   readonly agent: string;
   readonly task: string;
+  /** The task that this one is part of; itself, if of none. */
+  readonly rootTask: string;
+  /** The hop by which this agent works on the task; null for the agent that the task was started by. */
+  readonly delegation: string | null;
+  /** The agents of the chain, the one that calls first. */
+  readonly actors: readonly string[];
   /** Seconds since the epoch. */
   readonly expiresAt: number;
 }
@@ -17,6 +24,19 @@ export interface Caller {
 /** One string per person, agent, client and task: what a cancellation or a remembered challenge belongs to. */
 export function principalKey(caller: Caller): string {
   return JSON.stringify([caller.requester, caller.agent, caller.clientId, caller.task]);
+}
+
+/** What the server behind the guard learns of the caller. */
+export function principalOf(caller: Caller): JsonObject {
+  return {
+    requester: caller.requester,
+    agent: caller.agent,
+    client_id: caller.clientId,
+    task: caller.task,
+    root_task: caller.rootTask,
+    delegation: caller.delegation,
+    actors: caller.actors,
+  };
 }
 
 export function wireCaller(caller: Caller): { access_token: string; dpop_jkt: string | null } {
@@ -36,10 +56,7 @@ export function authInfoOf(caller: Caller, resource: string, redemptionId?: stri
     resource: new URL(resource),
     extra: {
       countersign: {
-        requester: caller.requester,
-        agent: caller.agent,
-        client_id: caller.clientId,
-        task: caller.task,
+        ...principalOf(caller),
         ...(redemptionId === undefined ? {} : { redemption_id: redemptionId }),
       },
     },

@@ -4,6 +4,7 @@ import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { EvaluateAnswer, StepUpStatus } from '../wire/guard_api.ts';
 import { type Refusal, type RefusalCode, refusal } from '../wire/refusals.ts';
+import { readTraceparent } from '../wire/trace_context.ts';
 import { type Asked, checkGated, readAsked, type WireAction, wireAction } from './action.ts';
 import { wireCaller } from './caller.ts';
 import { handInChallenge } from './challenge.ts';
@@ -60,11 +61,8 @@ export async function decide(context: GuardContext, call: GuardedCall): Promise<
 async function decideOnce(context: GuardContext, call: GuardedCall, asked: Asked): Promise<Decided | 'again'> {
   const action = await describe(context, asked);
   if (!action.ok) return { kind: 'refuse', refusal: action.refusal };
-  const answer = await context.point.evaluate({
-    caller: wireCaller(call.caller),
-    action: action.value,
-    guard_instance: context.instance,
-  });
+  const request = { caller: wireCaller(call.caller), action: action.value, guard_instance: context.instance };
+  const answer = await context.point.evaluate(request, traceparentOf(call));
   if (!answer.ok) return { kind: 'refuse', refusal: answer.refusal };
   switch (answer.value.decision) {
     case 'deny':
@@ -80,6 +78,13 @@ async function decideOnce(context: GuardContext, call: GuardedCall, asked: Asked
     case 'step_up':
       return openStepUp(context, asked, action.value, answer.value);
   }
+}
+
+/** Of the HTTP request, or of the message where a proxy in between knows MCP only. */
+function traceparentOf({ request, inbound }: GuardedCall): string | undefined {
+  const meta = inbound.params._meta;
+  const inMessage = typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta.traceparent : undefined;
+  return readTraceparent(inMessage) ?? readTraceparent(request.headers.get('traceparent'));
 }
 
 async function describe(context: GuardContext, asked: Asked): Promise<Result<WireAction, Refusal>> {

@@ -36,7 +36,7 @@ export interface LeaseRequest {
 
 /** The server's side of every decision, by name. All throw IssuerOutage when it cannot be asked. */
 export interface DecisionPoint {
-  evaluate(request: EvaluateRequest): Promise<Result<EvaluateAnswer, Refusal>>;
+  evaluate(request: EvaluateRequest, traceparent?: string): Promise<Result<EvaluateAnswer, Refusal>>;
   handInChallenge(stepUpId: string, challenge: string): Promise<Result<null, Refusal>>;
   wait(stepUpId: string, seconds: number, signal: AbortSignal): Promise<Result<StepUpStatus, Refusal>>;
   withdraw(stepUpId: string): Promise<Result<null, Refusal>>;
@@ -57,7 +57,8 @@ export function decisionPoint(link: IssuerLink): DecisionPoint {
     return answer.ok ? accepted(null) : answer;
   };
   return {
-    evaluate: (body) => link.call({ method: 'POST', path: GUARD_API.evaluate, body, answer: evaluateAnswerSchema }),
+    evaluate: (body, traceparent) =>
+      link.call({ method: 'POST', path: GUARD_API.evaluate, body, answer: evaluateAnswerSchema, traceparent }),
     handInChallenge: (stepUpId, challenge) => post(GUARD_API.challenges, { step_up_id: stepUpId, challenge }),
     wait: (stepUpId, seconds, signal) =>
       link.call({

@@ -30,6 +30,8 @@ export interface IssuerRequest<Schema extends z.ZodType> {
   /** A long-poll has connections and time of its own. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
+  /** W3C Trace Context of the call this is about. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface IssuerLink {
@@ -67,6 +69,7 @@ export function issuerLink(issuer: string, token: GuardTokenSource, dpopKey: Dpo
           dpop: proof,
           accept: 'application/json',
           ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(request.traceparent === undefined ? {} : { traceparent: request.traceparent }),
         },
         body: request.body === undefined ? null : JSON.stringify(request.body),
         headersTimeout: timeoutMs,

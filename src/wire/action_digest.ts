@@ -72,7 +72,9 @@ export type Deployment =
       /** Names only: values are secrets and change without the program being another one. */
       readonly env_names: readonly string[];
     }
-  | { readonly kind: 'in_process'; readonly name: string; readonly version: string };
+  | { readonly kind: 'in_process'; readonly name: string; readonly version: string }
+  /** An agent that others send messages to, by its card. */
+  | { readonly kind: 'a2a'; readonly agent: string; readonly version: string };
 
 /** Names the upstream a tool server was registered with: canonical JSON that a person can read on the page. */
 export function deploymentId(deployment: Deployment): string {
@@ -88,5 +90,7 @@ export function deploymentId(deployment: Deployment): string {
       });
     case 'in_process':
       return canonicalJson({ kind: 'in_process', name: deployment.name, version: deployment.version });
+    case 'a2a':
+      return canonicalJson({ kind: 'a2a', agent: deployment.agent, version: deployment.version });
   }
 }
