@@ -27,3 +27,11 @@ export const TEMPLATES_LISTED_MAX = 500;
 /** Tasks that one transaction of the sweep ends. */
 export const TASK_EXPIRY_BATCH_MAX = 100;
 export const TASK_EXPIRY_SWEEP_MS = 5_000;
+/** Delegations in a line from the root down, those that begin tasks counted. */
+export const DELEGATION_CHAIN_MAX = 32;
+/** That live at once below the beginning of one task; the same one is found again instead of made again. */
+export const DELEGATIONS_PER_TASK_MAX = 1_000;
+/** A hop is judged anew when the owner of one of its agents changed meanwhile. */
+export const DELEGATE_ROUNDS_MAX = 3;
+/** Policies that the event of a delegation names. */
+export const POLICIES_NAMED_MAX = 16;
