@@ -7,6 +7,7 @@ import { BASE_SCOPE } from '../../wire/scopes.ts';
 import { CLIENT_TOKEN_SECONDS_MAX } from '../limits.ts';
 import { requestFacts } from '../request_facts.ts';
 import { accessTokenSeconds, activeToolServer } from '../tool_server_target.ts';
+import { prepareAskedTask } from './asked_task.ts';
 
 /** Where service agents start tasks, and the scope of their tokens there. */
 const AGENT_API_PATH = '/api/v1';
@@ -17,19 +18,25 @@ interface MachineResource {
   readonly seconds: number;
 }
 
+interface AskedResource {
+  readonly resource: string;
+  readonly client: Client;
+  /** Kinds of work that an administrator defined. */
+  readonly purposeCodes: readonly string[];
+}
+
 /**
  * What a machine may ask for in its own name: a guard the guard API and nothing else, a service agent the API of the
- * issuer, and a tool server only for a running task of its own, named by `authorization_details`.
+ * issuer, and a tool server only for a task of its own, named or begun by `authorization_details`.
  */
 export async function machineResource(
   store: Store,
   ctx: KoaContextWithOIDC,
-  resource: string,
-  client: Client,
+  { resource, client, purposeCodes }: AskedResource,
 ): Promise<MachineResource> {
   if (resource === canonicalResource(`${store.issuer}${GUARD_API_PATH}`)) return guardResource(store, ctx, client);
   if (resource === canonicalResource(`${store.issuer}${AGENT_API_PATH}`)) return agentResource(store, ctx, client);
-  return taskResource(store, ctx, resource);
+  return taskResource(store, ctx, { resource, client, purposeCodes });
 }
 
 async function guardResource(store: Store, ctx: KoaContextWithOIDC, client: Client): Promise<MachineResource> {
@@ -52,9 +59,19 @@ async function agentResource(store: Store, ctx: KoaContextWithOIDC, client: Clie
   return { scope: defaultScope(ctx, AGENT_API_SCOPE), seconds: clientTokenSeconds(store) };
 }
 
-async function taskResource(store: Store, ctx: KoaContextWithOIDC, resource: string): Promise<MachineResource> {
+async function taskResource(
+  store: Store,
+  ctx: KoaContextWithOIDC,
+  { resource, client, purposeCodes }: AskedResource,
+): Promise<MachineResource> {
   const toolServer = await activeToolServer(store, ctx, resource);
-  const { task } = requestFacts(ctx);
+  const facts = requestFacts(ctx);
+  if (facts.taskStart !== undefined) {
+    const scope = defaultScope(ctx, BASE_SCOPE);
+    facts.askedTask = await prepareAskedTask(store, ctx, { client, toolServer, asked: facts.taskStart, purposeCodes });
+    return { scope, seconds: accessTokenSeconds(store, facts.askedTask.seconds) };
+  }
+  const { task } = facts;
   if (task === undefined) {
     throw new errors.InvalidAuthorizationDetails(
       'name the task this token is for: authorization_details=[{"type":"mcp_task","task_id":"tsk_..."}]',
@@ -67,7 +84,8 @@ async function taskResource(store: Store, ctx: KoaContextWithOIDC, resource: str
 }
 
 function refuseTask(ctx: KoaContextWithOIDC): void {
-  if (requestFacts(ctx).task !== undefined) {
+  const { task, taskStart } = requestFacts(ctx);
+  if (task !== undefined || taskStart !== undefined) {
     throw new errors.InvalidAuthorizationDetails('a task is named in tokens for tool servers only');
   }
 }
