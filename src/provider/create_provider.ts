@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Middleware } from 'koa';
 import { type ClientMetadata, type Configuration, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import type { PolicyBook } from '../agents/policy_book.ts';
 import { logFailedResponse } from '../kernel/failed_response.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
 import type { RemoteKeySets } from '../keys/remote_key_sets.ts';
@@ -23,6 +24,7 @@ import { knownClientAddress } from './forwarded.ts';
 import { createAuthorizationDetails } from './grants/authorization_details.ts';
 import { acceptIdentityAssertions } from './grants/jwt_bearer.ts';
 import { redeemOnce } from './grants/redeem_once.ts';
+import { registerTokenExchange } from './grants/token_exchange.ts';
 import { createInteractionPolicy } from './interactions/policy.ts';
 import { createIntrospection, introspectAccessTokens } from './introspection.ts';
 import { recordIssuedTokens } from './issued_tokens.ts';
@@ -49,12 +51,16 @@ export interface ProviderOptions extends ProviderKeys {
     readonly scopesSupported: readonly string[];
     readonly cimd: ClientDocumentRules;
     readonly dynamicRegistration: boolean;
+    /** Kinds of work that an administrator defined; none if left out. */
+    readonly purposeCodes?: readonly string[];
     /** Clients registered in the configuration. */
     readonly clients: readonly ClientMetadata[];
     readonly federation: Federation;
   };
   /** The published keys of agents, platforms and identity providers. */
   readonly keySets: RemoteKeySets;
+  /** Who may hand work to whom. */
+  readonly book: PolicyBook;
   readonly safeFetch: SafeFetch;
   /** For errors that must not be sent to a client. */
   readonly pages: ErrorPages;
@@ -77,6 +83,7 @@ export function createOAuthProvider(options: ProviderOptions): OAuthProvider {
 
   detectReplays(provider, store.ephemeral);
   redeemOnce(provider, store, artifacts);
+  registerTokenExchange(provider, { store, book: options.book, readAccessToken });
   acceptIdentityAssertions(provider, { store, issuers, keySets });
   watchRevokedGrants(provider);
   provider.on('introspection.error', rememberError);
@@ -179,10 +186,14 @@ function features({ store, tokenKeys, config }: ProviderOptions): NonNullable<Co
     devInteractions: { enabled: false },
     userinfo: { enabled: false },
     rpInitiatedLogout: { enabled: false },
-    pushedAuthorizationRequests: { enabled: false },
+    pushedAuthorizationRequests: { enabled: true },
     clientCredentials: { enabled: true },
     dPoP: dpopFeature(store),
-    resourceIndicators: createResourceIndicators({ store, signingKeyId: tokenKeys.keys[0]?.kid ?? '' }),
+    resourceIndicators: createResourceIndicators({
+      store,
+      purposeCodes: config.purposeCodes ?? [],
+      signingKeyId: tokenKeys.keys[0]?.kid ?? '',
+    }),
     richAuthorizationRequests: createAuthorizationDetails(store),
     introspection: createIntrospection(store),
     revocation,

@@ -1,4 +1,6 @@
 import type { JWK } from 'jose';
+import type { McpDelegationDetail } from '../wire/authorization_details.ts';
+import type { AccessTokenClaims } from '../wire/claims.ts';
 import type { KnownToolServer, LiveTask } from './live_task.ts';
 
 /** What one request has established so far; later steps rely on it instead of asking again. */
@@ -9,6 +11,12 @@ export interface RequestFacts {
   toolServer?: KnownToolServer;
   /** `sub` of a token without a task: the agent or the tool server. */
   subject?: string;
+  /** How a token exchange narrows what it hands on. */
+  narrowing?: McpDelegationDetail;
+  /** How the person signed in, as the exchanged token says. */
+  authentication?: Pick<AccessTokenClaims, 'auth_time' | 'amr' | 'acr'>;
+  /** An exchange that was refused, and recorded: too many of them have to wait like guesses. */
+  isRefusedExchange?: boolean;
   /** The agent that a platform's token stands for, and the key by which this process vouches for it in this request. */
   workload?: {
     readonly agentId: string;

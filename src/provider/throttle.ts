@@ -36,9 +36,10 @@ export function createTokenThrottle({ ephemeral, log }: Pick<Store, 'ephemeral' 
     },
     async countFailures(ctx, next) {
       await next();
-      const { clientId, isForgotten } = requestFacts(ctx);
+      const { clientId, isForgotten, isRefusedExchange } = requestFacts(ctx);
       const error = (ctx.body as { error?: unknown } | undefined)?.error;
-      if (clientId === undefined || isForgotten || typeof error !== 'string' || !GUESSES.has(error)) return;
+      if (clientId === undefined || isForgotten || typeof error !== 'string') return;
+      if (!GUESSES.has(error) && !isRefusedExchange) return;
       const pair = pairOf(clientId, ctx.ip);
       const windowMs = TOKEN_FAILURE_WINDOW_SECONDS * 1000;
       const failures = await ephemeral.increment(`token_failures:${pair}`, windowMs).catch(unless);

@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
 import type { ClientMetadata } from 'oidc-provider';
+import type { PolicyBook } from '../agents/policy_book.ts';
 import type { Config } from '../config.ts';
 import type { createPages } from '../console/pages.ts';
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
@@ -19,6 +20,7 @@ export interface OAuthEngineParts {
   readonly config: Config;
   readonly store: Store;
   readonly artifacts: Foundation['artifacts'];
+  readonly book: PolicyBook;
   readonly keyring: Keyring;
   readonly verification: VerificationKeys;
   readonly fetch: SafeFetch;
@@ -60,14 +62,16 @@ export function createOAuthEngine(parts: OAuthEngineParts): Engine {
 }
 
 function build(parts: OAuthEngineParts): Engine {
-  const { config, store, artifacts, keyring, verification, fetch, keySets, clientSecrets, pages } = parts;
+  const { config, store, artifacts, book, keyring, verification, fetch, keySets, clientSecrets, pages } = parts;
   const oauth = createOAuthProvider({
     store,
     artifacts,
+    book,
     ...providerKeys(keyring, verification),
     config: {
       issuer: config.issuer,
       scopesSupported: [BASE_SCOPE],
+      purposeCodes: config.purpose_codes.map((purpose) => purpose.code),
       cimd: {
         enabled: config.client_id_metadata_documents.enabled,
         allowedDomains: config.client_id_metadata_documents.allowed_domains,

@@ -146,6 +146,7 @@ test('T3: an issuer without TLS refuses to start, except on loopback', () => {
     createOAuthProvider({
       store: server.store,
       artifacts: {} as never,
+      book: null as never,
       tokenKeys: { keys: [] },
       cookieKeys: ['k'],
       published: [],

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
 import Koa from 'koa';
 import type { ClientMetadata } from 'oidc-provider';
+import { PolicyBook } from '../../src/agents/policy_book.ts';
 import { newId } from '../../src/kernel/ids.ts';
 import type { SafeFetch } from '../../src/kernel/safe_fetch.ts';
 import { RemoteKeySets } from '../../src/keys/remote_key_sets.ts';
@@ -11,6 +12,8 @@ import { NO_FEDERATION } from '../../src/model/federation.ts';
 import type { StepUpWaitingView } from '../../src/model/step_up_waiting_view.ts';
 import { startSession } from '../../src/people/session.ts';
 import { SESSION_COOKIE } from '../../src/people/session_cookie.ts';
+import { loadPolicySet } from '../../src/policy/policy_set.ts';
+import { readPolicyFolder } from '../../src/policy/read_folder.ts';
 import type { Artifacts } from '../../src/provider/adapter.ts';
 import { createOAuthProvider, type OAuthProvider, type ProviderOptions } from '../../src/provider/create_provider.ts';
 import type { InteractionPages } from '../../src/provider/interactions/pages.ts';
@@ -35,6 +38,8 @@ export interface OAuthServerOptions {
   readonly scheme?: 'http' | 'https';
   readonly trustedProxies?: readonly string[];
   readonly rules?: TestStoreChanges['rules'];
+  /** A folder; the policies that Countersign starts with if left out. */
+  readonly policies?: string;
 }
 
 export interface OAuthServer {
@@ -82,6 +87,7 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
   const oauth = createOAuthProvider({
     store,
     artifacts,
+    book: await readPolicies(options.policies ?? 'config/policies'),
     ...(await loadProviderKeys(store)),
     config: {
       issuer,
@@ -118,6 +124,13 @@ export async function startOAuthServer(options: OAuthServerOptions = {}): Promis
       await database.drop();
     },
   };
+}
+
+async function readPolicies(folder: string): Promise<PolicyBook> {
+  const files = await readPolicyFolder(folder);
+  const set = files.ok ? loadPolicySet(files.value) : files;
+  if (!set.ok) throw new Error(JSON.stringify(set.refusal));
+  return new PolicyBook(set.value);
 }
 
 function closeServer(server: Server): Promise<void> {

@@ -10,6 +10,7 @@ import type { Store } from '../../store/store.ts';
 import { mcpTaskDetail } from '../../wire/authorization_details.ts';
 import { findLiveTaskById } from '../live_task.ts';
 import { requestFacts } from '../request_facts.ts';
+import { rememberNarrowing } from './delegation_detail.ts';
 
 type RichAuthorizationRequests = NonNullable<NonNullable<Configuration['features']>['richAuthorizationRequests']>;
 
@@ -17,7 +18,10 @@ type RichAuthorizationRequests = NonNullable<NonNullable<Configuration['features
 export function createAuthorizationDetails(store: Store): RichAuthorizationRequests {
   return {
     enabled: true,
-    types: { mcp_task: { validate: (ctx, detail, client) => rememberTask(store, ctx, detail, client) } },
+    types: {
+      mcp_task: { validate: (ctx, detail, client) => rememberTask(store, ctx, detail, client) },
+      mcp_delegation: { validate: rememberNarrowing },
+    },
     authorizationDetailsForGrantSource: () => undefined,
     authorizationDetailsForAccessToken(ctx) {
       const { task } = requestFacts(ctx);
