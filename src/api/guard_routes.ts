@@ -32,6 +32,7 @@ import {
 } from '../wire/guard_api.ts';
 import { type Refusal, refusal, refusalBody } from '../wire/refusals.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
+import { readTraceparent } from '../wire/trace_context.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
 import { EVALUATIONS_PER_TOOL_SERVER_MAX, MANIFESTS_PER_MINUTE, WAITS_PER_TOOL_SERVER_MAX } from './limits.ts';
@@ -157,6 +158,7 @@ async function evaluate(ctx: Context, server: ToolServer, api: GuardApi): Promis
     claims: claims.value,
     action: request.value.action,
     guardInstance: request.value.guard_instance,
+    traceparent: readTraceparent(ctx.get('traceparent')),
   });
   answer(ctx, decided as unknown as JsonObject);
   return undefined;

@@ -22,6 +22,8 @@ export interface RegisterStepUp {
   readonly action: Action;
   readonly actionDigest: string;
   readonly bindingDigest: string;
+  /** W3C Trace Context of the call. */
+  readonly traceparent?: string | undefined;
   readonly requesterId: string;
   readonly agentId: string;
   readonly taskId: string;
@@ -91,8 +93,10 @@ export async function registerStepUp(store: Store, input: RegisterStepUp): Promi
         requester: row.requester_id,
         tool_server: row.tool_server_id,
         tool: row.tool_name,
+        delegation: row.delegation_id,
         binding_digest: row.binding_digest,
         policy_version: row.policy_version,
+        ...(input.traceparent === undefined ? {} : { traceparent: input.traceparent }),
       },
     });
     return accepted(row);

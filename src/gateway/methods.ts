@@ -1,4 +1,5 @@
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
+import { readTraceparent } from '../wire/trace_context.ts';
 import { TRACESTATE_CHARACTERS_MAX } from './limits.ts';
 import { isObject } from './upstream/json_rpc_peer.ts';
 
@@ -46,13 +47,13 @@ export function upstreamParams(method: string, params: unknown, meta: JsonObject
   return Object.fromEntries(members) as JsonObject;
 }
 
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const PRINTABLE = /^[\x20-\x7e]*$/;
 
 /** W3C trace context out of a request's `_meta`. Baggage is left out: it is free text that nobody approved. */
 export function traceContext(meta: unknown): JsonObject {
-  if (!isObject(meta) || typeof meta.traceparent !== 'string' || !TRACEPARENT.test(meta.traceparent)) return {};
-  const { traceparent, tracestate } = meta;
+  const traceparent = isObject(meta) ? readTraceparent(meta.traceparent) : undefined;
+  if (!isObject(meta) || traceparent === undefined) return {};
+  const { tracestate } = meta;
   if (typeof tracestate !== 'string' || tracestate.length > TRACESTATE_CHARACTERS_MAX || !PRINTABLE.test(tracestate)) {
     return { traceparent };
   }

@@ -82,9 +82,8 @@ async function decideOnce(context: GuardContext, call: GuardedCall, asked: Asked
 
 /** Of the HTTP request, or of the message where a proxy in between knows MCP only. */
 function traceparentOf({ request, inbound }: GuardedCall): string | undefined {
-  const meta = inbound.params._meta;
-  const inMessage = typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta.traceparent : undefined;
-  return readTraceparent(inMessage) ?? readTraceparent(request.headers.get('traceparent'));
+  const meta = inbound.params._meta as { readonly traceparent?: unknown } | null | undefined;
+  return readTraceparent(meta?.traceparent) ?? readTraceparent(request.headers.get('traceparent'));
 }
 
 async function describe(context: GuardContext, asked: Asked): Promise<Result<WireAction, Refusal>> {

@@ -27,6 +27,8 @@ export interface AuthorizeCall {
   readonly claims: AccessTokenClaims;
   readonly action: EvaluateRequest['action'];
   readonly guardInstance: string;
+  /** W3C Trace Context of the call, to find it again in other systems' traces. */
+  readonly traceparent?: string | undefined;
 }
 
 /** Decides one message for a guard: permit, deny, replay, approved (redeem it) or step-up (wait for people). */
@@ -37,8 +39,9 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
   }
   const chain = await loadCallChain(store, input.claims);
   if (!chain.ok) return deny(null, chain.refusal);
-  const call = describeCall(store, server, chain.value, input.action);
-  if (!call.ok) return deny(chain.value, call.refusal);
+  const described = describeCall(store, server, chain.value, input.action);
+  if (!described.ok) return deny(chain.value, described.refusal);
+  const call = { value: { ...described.value, traceparent: input.traceparent } };
   const policy = await book.compiledFor(store, server);
   const decision = decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals: [] });
   const isTool = call.value.action.method === 'tools/call';
@@ -219,7 +222,7 @@ async function recordCall(store: Store, kind: CallEvent, ...about: CallFacts): P
 type CallFacts = [server: ToolServer, chain: CallChain, call: DescribedCall, more: Readonly<Record<string, string>>];
 
 function callEvent(kind: CallEvent, ...[server, chain, call, more]: CallFacts): Omit<NewEvent, 'personal'> {
-  const { requester, agent, task } = chain.principal;
+  const { requester, agent, task, delegation } = chain.principal;
   return {
     kind,
     ids: {
@@ -230,6 +233,8 @@ function callEvent(kind: CallEvent, ...[server, chain, call, more]: CallFacts): 
       requester,
       agent,
       task,
+      delegation,
+      ...(call.traceparent === undefined ? {} : { traceparent: call.traceparent }),
       ...more,
     },
   };

@@ -22,6 +22,7 @@ export interface DescribedCall {
   readonly action: Action;
   readonly actionDigest: string;
   readonly bindingDigest: string;
+  readonly traceparent?: string | undefined;
 }
 
 /**
