@@ -5,10 +5,10 @@ import { AUTHORIZATIONS_PER_MINUTE } from './limits.ts';
 
 const WINDOW_SECONDS = 60;
 
-/** Each authorization request of a client that is known leaves a trip in the store, before anybody has signed in. */
+/** Each authorization request of a client that is known leaves something in the store, before anybody has signed in. */
 export function limitAuthorizations(ephemeral: EphemeralStore): Middleware {
   return async (ctx, next) => {
-    if (ctx.path !== ROUTES.authorization) return next();
+    if (ctx.path !== ROUTES.authorization && ctx.path !== ROUTES.pushed_authorization_request) return next();
     const count = await ephemeral.increment(`authorizations:${ctx.ip}`, WINDOW_SECONDS * 1000);
     if (count <= AUTHORIZATIONS_PER_MINUTE) return next();
     ctx.status = 429;

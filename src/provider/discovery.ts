@@ -43,6 +43,7 @@ export function enginePath(path: string, prefix: string): string | undefined {
 
 export const ROUTES = {
   authorization: '/authorize',
+  pushed_authorization_request: '/par',
   token: '/token',
   introspection: '/introspect',
   revocation: '/revoke',

@@ -1,12 +1,18 @@
 import type { JWK } from 'jose';
 import type { McpDelegationDetail } from '../wire/authorization_details.ts';
 import type { AccessTokenClaims } from '../wire/claims.ts';
+import type { McpTaskStart } from '../wire/task_request.ts';
+import type { AskedTask } from './grants/asked_task.ts';
 import type { KnownToolServer, LiveTask } from './live_task.ts';
 
 /** What one request has established so far; later steps rely on it instead of asking again. */
 export interface RequestFacts {
   /** The live task the token will be for. */
   task?: LiveTask;
+  /** What the request says of a task that does not exist yet. */
+  taskStart?: McpTaskStart;
+  /** That task, ready to be started. */
+  askedTask?: AskedTask;
   /** The active tool server that was asked for. */
   toolServer?: KnownToolServer;
   /** `sub` of a token without a task: the agent or the tool server. */

@@ -10,6 +10,8 @@ type ResourceIndicators = NonNullable<NonNullable<Configuration['features']>['re
 
 export interface ResourceOptions {
   readonly store: Store;
+  /** Kinds of work that an administrator defined. */
+  readonly purposeCodes: readonly string[];
   /** The key that signs access tokens. */
   readonly signingKeyId: string;
 }
@@ -27,7 +29,7 @@ export function createResourceIndicators(options: ResourceOptions): ResourceIndi
 }
 
 async function resourceServerInfo(
-  { store, signingKeyId }: ResourceOptions,
+  { store, signingKeyId, purposeCodes }: ResourceOptions,
   ctx: KoaContextWithOIDC,
   indicator: string,
   client: Client,
@@ -38,7 +40,7 @@ async function resourceServerInfo(
   if (resource === undefined) throw new errors.InvalidTarget('the resource must be an http(s) URL without a fragment');
   const isForMachine = ctx.oidc.route === 'token' && ctx.oidc.params?.grant_type === 'client_credentials';
   const { scope, seconds } = isForMachine
-    ? await machineResource(store, ctx, resource, client)
+    ? await machineResource(store, ctx, { resource, client, purposeCodes })
     : await interactiveResource(store, ctx, resource);
   return {
     scope,
@@ -52,5 +54,13 @@ async function resourceServerInfo(
 /** A person's client may have tokens for tool servers only. `step_up:` scopes are never among what a grant can hold. */
 async function interactiveResource(store: Store, ctx: KoaContextWithOIDC, resource: string) {
   await activeToolServer(store, ctx, resource);
+  if (ctx.oidc.route === 'pushed_authorization_request') normalizePushedRequest(ctx, resource);
   return { scope: BASE_SCOPE, seconds: accessTokenSeconds(store, requestFacts(ctx).task?.secondsLeft) };
+}
+
+/** RFC 9126: what is pushed is brought into the form that a request by the browser gets (`normalizeAuthorizationRequest`). */
+function normalizePushedRequest(ctx: KoaContextWithOIDC, resource: string): void {
+  const asked = String(ctx.oidc.params?.scope ?? '').split(' ');
+  const scope = asked.includes(BASE_SCOPE) ? asked : [BASE_SCOPE, ...asked];
+  Object.assign(ctx.oidc.params ?? {}, { resource, scope: scope.filter((value) => value !== '').join(' ') });
 }

@@ -42,7 +42,8 @@ test.each(['/.well-known/oauth-authorization-server', '/.well-known/openid-confi
       authorization_response_iss_parameter_supported: true,
       client_id_metadata_document_supported: true,
       token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
-      authorization_details_types_supported: ['mcp_task'],
+      authorization_details_types_supported: expect.arrayContaining(['mcp_task']),
+      pushed_authorization_request_endpoint: `${issuer}/par`,
       scopes_supported: expect.arrayContaining(['mcp:tools', 'offline_access']),
       grant_types_supported: expect.arrayContaining(['authorization_code', 'refresh_token', 'client_credentials']),
     });
@@ -97,10 +98,9 @@ test('a request without a resource, or for two, is refused', async () => {
   }
 });
 
-test('what is not offered is not there: registration, pushed requests, userinfo, posted authorization requests', async () => {
+test('what is not offered is not there: registration, userinfo, posted authorization requests', async () => {
   for (const [method, path] of [
     ['POST', '/register'],
-    ['POST', '/request'],
     ['GET', '/me'],
     ['POST', '/authorize'],
     ['GET', '/end-session'],

@@ -7,14 +7,19 @@ import {
 } from 'oidc-provider';
 import { canonicalResource } from '../../agents/tool_servers.ts';
 import type { Store } from '../../store/store.ts';
-import { mcpTaskDetail } from '../../wire/authorization_details.ts';
 import { findLiveTaskById } from '../live_task.ts';
-import { requestFacts } from '../request_facts.ts';
+import { type RequestFacts, requestFacts } from '../request_facts.ts';
+import { accessTokenSeconds } from '../tool_server_target.ts';
+import type { AskedTask } from './asked_task.ts';
 import { rememberNarrowing } from './delegation_detail.ts';
+import { readTaskDetail, suggestion } from './task_detail.ts';
 
 type RichAuthorizationRequests = NonNullable<NonNullable<Configuration['features']>['richAuthorizationRequests']>;
 
-/** RFC 9396: a service agent names its task in the token request. Nobody else may send details, and nobody another type. */
+/**
+ * RFC 9396: a service agent names its task in the token request, or starts one with it; an interactive client suggests one,
+ * and a person decides at consent. Nobody may send another type.
+ */
 export function createAuthorizationDetails(store: Store): RichAuthorizationRequests {
   return {
     enabled: true,
@@ -22,9 +27,12 @@ export function createAuthorizationDetails(store: Store): RichAuthorizationReque
       mcp_task: { validate: (ctx, detail, client) => rememberTask(store, ctx, detail, client) },
       mcp_delegation: { validate: rememberNarrowing },
     },
-    authorizationDetailsForGrantSource: () => undefined,
-    authorizationDetailsForAccessToken(ctx) {
-      const { task } = requestFacts(ctx);
+    // So that the answer to the code names the task, whatever was asked for it (RFC 9396 §7).
+    authorizationDetailsForGrantSource: () => [{ type: 'mcp_task' }],
+    async authorizationDetailsForAccessToken(ctx, token) {
+      const facts = requestFacts(ctx);
+      if (facts.askedTask !== undefined) await startAsked(store, facts, facts.askedTask, token);
+      const { task } = facts;
       return task === undefined ? undefined : [taskDetail(task.id)];
     },
     authorizationDetailsForIntrospection: () => undefined,
@@ -35,24 +43,47 @@ export function taskDetail(taskId: string): { type: 'mcp_task'; task_id: string 
   return { type: 'mcp_task', task_id: taskId };
 }
 
+/** Last, when nothing else can refuse the request: a task that nobody gets a token for would be left behind. */
+async function startAsked(
+  store: Store,
+  facts: RequestFacts,
+  { start }: AskedTask,
+  token: { resourceServer?: { accessTokenTTL?: number | undefined } | undefined },
+): Promise<void> {
+  const task = await start();
+  if (!task.ok) throw new errors.InvalidAuthorizationDetails(task.refusal.message);
+  facts.task = task.value;
+  if (token.resourceServer !== undefined) {
+    token.resourceServer.accessTokenTTL = accessTokenSeconds(store, task.value.secondsLeft);
+  }
+}
+
 async function rememberTask(
   store: Store,
   ctx: KoaContextWithOIDC,
   detail: AuthorizationDetail,
   client: Client,
 ): Promise<void> {
-  if (ctx.oidc.route !== 'token' || ctx.oidc.params?.grant_type !== 'client_credentials') {
+  const facts = requestFacts(ctx);
+  if (facts.task !== undefined || facts.taskStart !== undefined) {
+    throw new errors.InvalidAuthorizationDetails('a token is for one task only');
+  }
+  const read = readTaskDetail(ctx, detail);
+  const { route, params } = ctx.oidc;
+  if (route === 'authorization' || route === 'pushed_authorization_request') {
+    // For a second one to be noticed; what it says is read again when the page is shown.
+    facts.taskStart = suggestion(read);
+    return;
+  }
+  if (route !== 'token' || params?.grant_type !== 'client_credentials') {
     throw new errors.InvalidAuthorizationDetails('a task is chosen at consent: leave authorization_details out');
   }
-  const facts = requestFacts(ctx);
-  if (facts.task !== undefined) throw new errors.InvalidAuthorizationDetails('a token is for one task only');
-  const parsed = mcpTaskDetail.safeParse(detail);
-  if (!parsed.success) {
-    throw new errors.InvalidAuthorizationDetails('mcp_task has exactly one member beside its type: task_id');
+  if (read.kind === 'new') {
+    facts.taskStart = read.start;
+    return;
   }
-  const { resource } = ctx.oidc.params ?? {};
-  const asked = typeof resource === 'string' ? canonicalResource(resource) : undefined;
-  const task = await findLiveTaskById(store, parsed.data.task_id, asked);
+  const asked = typeof params.resource === 'string' ? canonicalResource(params.resource) : undefined;
+  const task = await findLiveTaskById(store, read.taskId, asked);
   // One answer for a task that is unknown and one of somebody else: ids of others are not confirmed.
   if (!task.ok && task.refusal.code !== 'task_invalid') {
     throw new errors.InvalidAuthorizationDetails(task.refusal.message);

@@ -4,10 +4,13 @@ import { canonicalResource, findToolServerByClient } from '../../agents/tool_ser
 import type { Store } from '../../store/store.ts';
 import { GUARD_API_PATH, GUARD_API_SCOPE } from '../../wire/guard_api.ts';
 import { BASE_SCOPE } from '../../wire/scopes.ts';
+import { assertBoundToken, unbound } from '../dpop_required.ts';
 import { CLIENT_TOKEN_SECONDS_MAX } from '../limits.ts';
+import { findLiveTaskById, type KnownToolServer, type LiveTask } from '../live_task.ts';
 import { requestFacts } from '../request_facts.ts';
 import { accessTokenSeconds, activeToolServer } from '../tool_server_target.ts';
 import { prepareAskedTask } from './asked_task.ts';
+import { defaultTask } from './default_task.ts';
 
 /** Where service agents start tasks, and the scope of their tokens there. */
 const AGENT_API_PATH = '/api/v1';
@@ -54,6 +57,7 @@ async function agentResource(store: Store, ctx: KoaContextWithOIDC, client: Clie
   const agent = await findServiceAgentByClient(store, client.clientId);
   if (agent === undefined) throw new errors.InvalidTarget('the API of the issuer is for service agents');
   if (agent.state !== 'active') throw new errors.UnauthorizedClient('the agent is not active: ask its owner');
+  if (agent.dpop_required && ctx.get('DPoP') === '') throw unbound('this agent has tokens bound to a key only');
   refuseTask(ctx);
   requestFacts(ctx).subject = agent.id;
   return { scope: defaultScope(ctx, AGENT_API_SCOPE), seconds: clientTokenSeconds(store) };
@@ -71,6 +75,7 @@ async function taskResource(
     facts.askedTask = await prepareAskedTask(store, ctx, { client, toolServer, asked: facts.taskStart, purposeCodes });
     return { scope, seconds: accessTokenSeconds(store, facts.askedTask.seconds) };
   }
+  if (facts.task === undefined && facts.workload?.isGrant) facts.task = await workloadTask(store, client, toolServer);
   const { task } = facts;
   if (task === undefined) {
     throw new errors.InvalidAuthorizationDetails(
@@ -80,7 +85,20 @@ async function taskResource(
   if (!Object.hasOwn(task.tools, toolServer.id)) {
     throw new errors.InvalidAuthorizationDetails('the task does not include this tool server');
   }
+  await assertBoundToken(store, ctx, task, toolServer);
   return { scope: defaultScope(ctx, BASE_SCOPE), seconds: accessTokenSeconds(store, task.secondsLeft) };
+}
+
+/** MCP SEP-1933 knows nothing of tasks: a workload that brings its token as the grant gets one for its agent's owner. */
+async function workloadTask(store: Store, client: Client, toolServer: KnownToolServer): Promise<LiveTask> {
+  const agent = await findServiceAgentByClient(store, client.clientId);
+  if (agent === undefined) throw new errors.UnauthorizedClient('this client is no service agent');
+  const { id: agentId, owner_id: requesterId, purpose } = agent;
+  const { clientId } = client;
+  const task = await defaultTask(store, { agentId, clientId, requesterId, toolServer, origin: 'api', purpose });
+  const live = task.ok ? await findLiveTaskById(store, task.value, toolServer.resource) : task;
+  if (live.ok) return live.value;
+  throw Object.assign(new errors.InvalidGrant(live.refusal.code), { error_description: live.refusal.message });
 }
 
 function refuseTask(ctx: KoaContextWithOIDC): void {
