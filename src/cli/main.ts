@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { API_TOKEN_SCOPES } from '../model/api_token.ts';
+import { addAgentsCommands } from './agents_commands.ts';
 import { CommandError } from './command_error.ts';
 
 // Each command is loaded when it is run: help and a mistyped option answer at once, and a gateway holds no server code.
@@ -199,6 +200,8 @@ tokens
   .option('--config <file>', 'configuration')
   .option('--json', 'print JSON')
   .action(async (id: string, options) => (await import('./tokens.ts')).tokensRevoke(id, options));
+
+addAgentsCommands(program, example);
 
 const audit = program.command('audit').description('export and verify the audit log');
 audit
