@@ -18,6 +18,10 @@ export class OAuthBrowser {
     this.#cookies.set(`${name};${path}`, { value, path });
   }
 
+  cookieValue(name: string, path = '/'): string | undefined {
+    return this.#cookies.get(`${name};${path}`)?.value;
+  }
+
   cookieNames(): string[] {
     return [...this.#cookies.keys()].map((key) => key.split(';')[0]!);
   }
