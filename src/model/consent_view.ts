@@ -18,6 +18,14 @@ export interface ConsentView {
     readonly risk: 'read' | 'write' | 'critical';
   }[];
   readonly suggestedPurpose: string;
+  /** What the client says of the task it wants (RFC 9396): shown as its words, and nothing is decided from it. */
+  readonly said: { readonly purpose: string | null; readonly purposeLabel: string | null } | null;
+  /** What the person may limit; the client may suggest how far. */
+  readonly budget: readonly {
+    /** As records name it (`model/budget.ts`). */
+    readonly what: string;
+    readonly suggested: string | null;
+  }[];
   readonly purposeCodes: readonly { readonly code: string; readonly label: string }[];
   /** Choices for how long, in seconds, and which is preselected. */
   readonly durations: readonly number[];

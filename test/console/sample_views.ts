@@ -77,6 +77,8 @@ export function sampleConsent(changes: Partial<ConsentView> = {}): ConsentView {
     suggestedPurpose: 'Work with files',
     purposeCodes: [{ code: 'general', label: 'General work' }],
     durations: [900, 3600],
+    said: null,
+    budget: ['calls', 'step_ups', 'elevated_grants'].map((what) => ({ what, suggested: null })),
     durationDefault: 3600,
     person: { name: 'Ada' },
     csrf: 'token',

@@ -1,5 +1,6 @@
 import { type Html, html } from '../../kernel/html.ts';
 import { markedLine } from '../../kernel/marked_text.ts';
+import { countedArgument } from '../../model/budget.ts';
 import type { ConsentView } from '../../model/consent_view.ts';
 import type { Page } from '../frame.ts';
 import { DESCRIPTION_CHARACTERS_MAX, PURPOSE_CHARACTERS_MAX } from '../limits.ts';
@@ -20,7 +21,7 @@ const GROUPS = [
 
 /**
  * Asks whether a client may work for this person. The form posts `decision` (`allow` or `refuse`), and with `allow`
- * also `purpose`, `purpose_code`, `seconds` and one field `tool:<name>` per chosen tool.
+ * also `purpose`, `purpose_code`, `seconds`, one field `tool:<name>` per chosen tool and `budget:<what>` per limit.
  */
 export function consentPage(view: ConsentView): Page {
   const action = `/interaction/${encodeURIComponent(view.uid)}/consent`;
@@ -30,6 +31,7 @@ export function consentPage(view: ConsentView): Page {
 ${renderClient(view)}
 <form method="post" action="${action}" class="card">
 ${hidden(view, 'allow')}
+${view.said !== null && renderSaid(view.client.name, view.said)}
 <div class="field"><label for="purpose">What is it for?</label>
 <p class="hint" id="purpose-hint">In your own words. Whoever approves its calls reads this.</p>
 <input type="text" id="purpose" name="purpose" required maxlength="${PURPOSE_CHARACTERS_MAX}" aria-describedby="purpose-hint" value="${view.suggestedPurpose}"></div>
@@ -46,6 +48,7 @@ ${view.durations.map(
   (seconds) =>
     html`<label class="check"><input type="radio" name="seconds" value="${seconds}" required ${seconds === view.durationDefault && html`checked`}> <span>${duration(seconds)}</span></label>`,
 )}</fieldset>
+${renderBudget(view.budget)}
 <p>You can end it earlier, any time, on the page “Tasks”.</p>
 <button class="primary">Allow ${markedHtml(view.client.name)}</button>
 </form>
@@ -67,6 +70,30 @@ ${
   client.isLoopback &&
   html`<p class="note"><strong>The answer stays on this computer.</strong> Any program here could be the one that asks. Allow it only if you have just started ${markedHtml(client.name)} yourself.</p>`
 }`;
+}
+
+/** Words of a program: shown whole and marked, and put into no field that a person would send on as their own. */
+function renderSaid(name: string, { purpose, purposeLabel }: NonNullable<ConsentView['said']>): Html {
+  return html`<div class="note"><p><strong>${markedHtml(name)} says of itself</strong>, which nobody has checked:</p>
+${purpose !== null && html`<p>${markedHtml(purpose)}</p>`}
+${purposeLabel !== null && html`<p>Kind of work: ${purposeLabel}</p>`}</div>`;
+}
+
+function renderBudget(budget: ConsentView['budget']): Html {
+  const isSuggested = budget.some(({ suggested }) => suggested !== null);
+  return html`<details${isSuggested && html` open`}><summary>Limit how much it may do</summary>
+<p class="hint">${isSuggested && 'The program suggests these limits itself. '}What you leave empty is not limited.</p>
+${budget.map(({ what, suggested }, index) => renderLimit(what, suggested, `limit-${index}`))}</details>`;
+}
+
+function renderLimit(what: string, suggested: string | null, id: string): Html {
+  const counted = countedArgument(what);
+  const label =
+    counted === undefined
+      ? ({ calls: 'Calls, at most', step_ups: 'Requests for approval, at most' }[what] ?? 'Approved calls, at most')
+      : html`<code>${markedHtml(counted.argument)}</code> of <code>${markedHtml(counted.tool)}</code>, all calls together at most`;
+  return html`<div class="field"><label for="${id}">${label}</label>
+<input type="text" inputmode="${counted === undefined ? 'numeric' : 'decimal'}" id="${id}" name="budget:${what}" maxlength="31" value="${suggested ?? ''}"></div>`;
 }
 
 function hidden(view: ConsentView, decision: 'allow' | 'refuse'): Html {

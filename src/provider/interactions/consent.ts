@@ -37,6 +37,10 @@ export async function consentFor(
     csrf: csrfToken(store, signedIn, interactionPurpose(trip)),
     purposeCodes,
   });
+  if (view.tools.length === 0 && trip.asked?.tools !== undefined) {
+    const words = `${toolServer.name} has none of the tools that the program asks for. Nothing was given to it.`;
+    return refused(refusal('request_invalid', words));
+  }
   if (view.tools.length === 0) {
     return refused(
       refusal('tool_server_inactive', `No tool of ${toolServer.name} has been accepted yet. Ask an administrator.`),
@@ -101,6 +105,8 @@ async function startConsentedTask(
     purposeCode: consent.purposeCode,
     tools: { [view.toolServer.id]: consent.tools },
     seconds: consent.seconds,
+    budget: consent.budget,
+    origin: 'consent',
     oauthGrantId: grantId,
   });
   if (!task.ok) {

@@ -1,9 +1,13 @@
+import { compareDecimals, isDecimal } from '../../kernel/decimal.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
+import { type BudgetLine, budgetInWords, countedArgument } from '../../model/budget.ts';
 import type { ConsentView } from '../../model/consent_view.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { CONSENT_PURPOSE_CHARACTERS_MAX } from '../limits.ts';
 
 const TOOL_FIELD = 'tool:';
+/** And then what is limited, as the page offered it. */
+const BUDGET_FIELD = 'budget:';
 
 /** What a person allowed: never more than the page offered. */
 export interface Consent {
@@ -11,12 +15,13 @@ export interface Consent {
   readonly purposeCode: string;
   readonly seconds: number;
   readonly tools: readonly string[];
+  readonly budget: readonly BudgetLine[];
 }
 
 /** Reads the consent form against the page it came from; nothing that the page did not offer can be chosen. */
 export function readConsentForm(
   fields: ReadonlyMap<string, string>,
-  view: Pick<ConsentView, 'tools' | 'purposeCodes' | 'durations'>,
+  view: Pick<ConsentView, 'tools' | 'purposeCodes' | 'durations' | 'budget'>,
 ): Result<Consent, Refusal> {
   const purpose = (fields.get('purpose') ?? '').trim();
   if (purpose === '' || purpose.length > CONSENT_PURPOSE_CHARACTERS_MAX) {
@@ -43,5 +48,30 @@ export function readConsentForm(
     );
   }
   if (tools.length === 0) return refused(refusal('request_invalid', 'Choose at least one tool, or refuse.'));
-  return accepted({ purpose, purposeCode, seconds, tools });
+  const budget = readBudget(fields, view, tools);
+  return budget.ok ? accepted({ purpose, purposeCode, seconds, tools, budget: budget.value }) : budget;
+}
+
+/** What is left empty is not limited. An amount of a tool that was not chosen limits nothing, and is left out. */
+function readBudget(
+  fields: ReadonlyMap<string, string>,
+  { budget }: Pick<ConsentView, 'budget'>,
+  tools: readonly string[],
+): Result<readonly BudgetLine[], Refusal> {
+  const lines: BudgetLine[] = [];
+  for (const { what } of budget) {
+    const maximum = (fields.get(`${BUDGET_FIELD}${what}`) ?? '').trim();
+    const counted = countedArgument(what);
+    if (maximum === '' || (counted !== undefined && !tools.includes(counted.tool))) continue;
+    const isUsable =
+      counted === undefined
+        ? /^(0|[1-9]\d{0,8})$/.test(maximum)
+        : isDecimal(maximum) && compareDecimals(maximum, '0') >= 0;
+    if (!isUsable) {
+      const kind = counted === undefined ? 'a whole number' : 'a decimal such as 250.00';
+      return refused(refusal('request_invalid', `The limit on ${budgetInWords(what)} must be ${kind}, or empty.`));
+    }
+    lines.push({ what, maximum });
+  }
+  return accepted(lines);
 }

@@ -1,11 +1,13 @@
 import type { Context } from 'koa';
 import { errors, type Provider } from 'oidc-provider';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
+import { parseStrictJson } from '../../kernel/strict_json.ts';
 import type { SignedIn } from '../../model/person.ts';
 import { findSession } from '../../people/session.ts';
 import { readSessionCookie } from '../../people/session_cookie.ts';
 import type { Store } from '../../store/store.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
+import { type McpTaskStart, mcpTaskStart } from '../../wire/task_request.ts';
 
 type Interaction = Awaited<ReturnType<Provider['interactionDetails']>>;
 
@@ -19,6 +21,8 @@ export interface Trip {
   readonly scope: string;
   readonly resource: string;
   readonly codeChallenge: string;
+  /** What the client says of the task it wants; null if it says nothing. */
+  readonly asked: McpTaskStart | null;
   /** Seconds since 1970. */
   readonly startedAt: number;
 }
@@ -56,8 +60,17 @@ export async function findTrip(
     scope: params.scope ?? '',
     resource,
     codeChallenge: code_challenge,
+    asked: askedTask(params.authorization_details),
     startedAt: interaction.iat,
   });
+}
+
+/** What the engine kept was looked at when the request came. */
+function askedTask(details: string | undefined): McpTaskStart | null {
+  if (details === undefined) return null;
+  const parsed = parseStrictJson(details);
+  const [first] = parsed.ok && Array.isArray(parsed.value) ? parsed.value : [];
+  return mcpTaskStart.safeParse(first).data ?? null;
 }
 
 export function signedInPerson(store: Store, ctx: Context): Promise<SignedIn | null> {
