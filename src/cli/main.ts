@@ -168,6 +168,16 @@ A single server can start with step 2.`,
   )
   .action(async (options) => (await import('./keys_rewrap.ts')).keysRewrap(options));
 
+program
+  .command('trace')
+  .description('who acted for whom in a task, and everything that happened in it, in order')
+  .argument('<task>', 'the id: tsk_…')
+  .option('--url <url>', 'the Countersign server (default: COUNTERSIGN_URL)')
+  .option('--token-file <file>', 'holds an API token with tasks:read (default: COUNTERSIGN_API_TOKEN)')
+  .option('--json', 'print JSON')
+  .addHelpText('after', example('countersign trace tsk_… --url https://approve.example --token-file trace.token'))
+  .action(async (task: string, options) => (await import('./trace.ts')).trace(task, options));
+
 const tokens = program
   .command('tokens')
   .description('API tokens for machines that administer: a directory, a pipeline. None of them approves anything');
