@@ -8,6 +8,8 @@ export const CLIENT_DEFAULTS: Configuration['clientDefaults'] = {
   grant_types: ['authorization_code', 'refresh_token'],
   response_types: ['code'],
   id_token_signed_response_alg: 'ES256',
+  // Any client may say what it wants to be allowed to do; a person decides (RFC 9396 §10).
+  authorization_details_types: ['mcp_task'],
 };
 
 // Called for every client, because one property of ours is always looked at.

@@ -25,6 +25,7 @@ const FORCED = {
     grant_types: ['client_credentials'],
     response_types: [],
     redirect_uris: [],
+    authorization_details_types: [],
   },
   agent: {
     token_endpoint_auth_method: 'private_key_jwt',
