@@ -15,6 +15,7 @@ import { addSignalRoutes, transmitterMetadataRouter } from '../api/signals/signa
 import { addTaskRoutes } from '../api/task_routes.ts';
 import { addTemplateRoutes } from '../api/template_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
+import { addWorkloadRoutes } from '../api/workload_routes.ts';
 import type { Config } from '../config.ts';
 import { createConsole } from '../console/console.ts';
 import { createPages } from '../console/pages.ts';
@@ -30,6 +31,7 @@ import { isOutage } from '../store/outage.ts';
 import { isUnstorableText } from '../store/postgres/unstorable_text.ts';
 import type { Store } from '../store/store.ts';
 import { refusal } from '../wire/refusals.ts';
+import { federationOf } from './federation.ts';
 import type { Foundation } from './foundation.ts';
 import { createOAuthEngine } from './oauth_engine.ts';
 
@@ -80,6 +82,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addLeaseRoutes(router, { store, tokens, leases, draining });
   addRegistrationRoutes(router, store);
   addAgentRoutes(router, store);
+  addWorkloadRoutes(router, { store, platforms: federationOf(config).workloadIssuers });
   addScimRoutes(router, store);
   const purposeCodes = config.purpose_codes.map((purpose) => purpose.code);
   addTaskRoutes(router, { store, tokens, purposeCodes });
