@@ -1,0 +1,47 @@
+import { sql } from 'kysely';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Store } from '../../../src/store/store.ts';
+import { offboardAgent } from '../../../src/tasks/revoke/offboard_agent.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+import { Scenario } from '../../support/scenario.ts';
+import { createTestStore } from '../../support/test_store.ts';
+import { Chains } from './chains.ts';
+import { addDescendants } from './descendants.ts';
+
+let database: TestDatabase;
+let store: Store;
+let scene: Scenario;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  store = createTestStore(database);
+  scene = await Scenario.create(store);
+});
+afterAll(() => database.drop());
+
+it('an agent with 1,000 descendants is offboarded in one transaction, all of them with it', async () => {
+  const chains = new Chains(store, scene);
+  const [first, other] = [await chains.addAgent(), await chains.addAgent()];
+  const root = await chains.start(first);
+  const untouched = await chains.start(other);
+  await addDescendants(database.db, { root, agentId: other, subTasks: 500, hops: 500 });
+  const { rows: waiting } = await sql<{ n: number }>`select count(*)::int as n from delegations
+    where agent_chain @> array[${first}]::text[]`.execute(database.db);
+  expect(waiting).toEqual([{ n: 1_001 }]);
+  const ended = await offboardAgent(store, { agentId: first, by: { kind: 'server', id: 'server' }, reason: '' });
+  expect(ended).toMatchObject({ ok: true, value: { tasks: 501, delegations: 500 } });
+  const { rows: left } = await sql<{ n: number }>`select count(*)::int as n from delegations d
+    join tasks t on t.id = d.task_id
+    where d.agent_chain @> array[${first}]::text[] and (d.revoked_at is null or t.state = 'active')`.execute(
+    database.db,
+  );
+  expect(left).toEqual([{ n: 0 }]);
+  const { rows: transactions } = await sql<{ xmin: string }>`
+    select xmin::text from agents where id = ${first}
+    union select xmin::text from delegations where agent_chain @> array[${first}]::text[]
+    union select xmin::text from tasks where state = 'cancelled'
+    union select xmin::text from events where kind in ('agent.offboarded', 'task.ended')`.execute(database.db);
+  expect(transactions).toHaveLength(1);
+  expect(await scene.events('task.ended')).toHaveLength(501);
+  expect(await chains.isLive(untouched)).toBe(true);
+});
