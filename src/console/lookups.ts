@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Store } from '../store/store.ts';
 import type { PersonEntry } from './pages/people_page.ts';
 
@@ -12,12 +13,18 @@ export async function toolServerNames(store: Store): Promise<ReadonlyMap<string,
   return new Map(rows.map((row) => [row.id, row.name]));
 }
 
-/** Everybody, the active ones first, with how many passkeys each has. */
+/** Everybody, the active ones first, with their passkeys counted and their groups named. */
 export async function listPeople(store: Store): Promise<PersonEntry[]> {
   const rows = await store.db
     .selectFrom('people')
     .leftJoin('passkeys', 'passkeys.person_id', 'people.id')
     .select(['people.id', 'people.display_name', 'people.is_administrator', 'people.state', 'people.created_at'])
+    .select(['people.source', 'people.user_name', 'people.deleted_at'])
+    .select(
+      sql<readonly string[]>`(select coalesce(array_agg(g.display_name order by g.display_name), '{}')
+        from group_members m join groups g on g.id = m.group_id
+        where m.person_id = people.id and g.deleted_at is null)`.as('groups'),
+    )
     .select((count) => count.fn.count<string>('passkeys.credential_id').as('passkeys'))
     .groupBy('people.id')
     .orderBy('people.state')
@@ -30,6 +37,10 @@ export async function listPeople(store: Store): Promise<PersonEntry[]> {
     isActive: row.state === 'active',
     passkeys: Number(row.passkeys),
     createdAt: row.created_at,
+    isDeleted: row.deleted_at !== null,
+    source: row.source,
+    userName: row.user_name,
+    groups: row.groups,
   }));
 }
 

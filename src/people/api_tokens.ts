@@ -3,7 +3,7 @@ import { append } from '../events/append.ts';
 import { sha256Base64url } from '../kernel/digest.ts';
 import { newId, newSecret } from '../kernel/ids.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { ApiTokenScope } from '../model/api_token.ts';
 import type { Store } from '../store/store.ts';
 import { transact } from '../store/transact.ts';
@@ -67,8 +67,7 @@ export async function makeApiToken(
         api_token: id,
         scopes: scopes.join(' '),
         expires_at: expires_at.toISOString(),
-        by: input.by.id,
-        by_kind: input.by.kind,
+        ...actingIds(input.by),
       },
       personal: { name: name.value },
     });
@@ -133,7 +132,7 @@ export async function revokeApiToken(
     }
     await append(store, tx, afterCommit, {
       kind: 'api_token.revoked',
-      ids: { api_token: input.id, by: input.by.id, by_kind: input.by.kind },
+      ids: { api_token: input.id, ...actingIds(input.by) },
     });
     return accepted(null);
   });

@@ -1,7 +1,9 @@
 import { csrfToken } from '../../people/csrf.ts';
 import { makeLink } from '../../people/make_link.ts';
+import { disablePerson } from '../../tasks/revoke/disable_person.ts';
+import { enablePerson } from '../../tasks/revoke/enable_person.ts';
 import { refusal } from '../../wire/refusals.ts';
-import { type Answer, refuseWith, showPage } from '../answer.ts';
+import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import type { Form } from '../form.ts';
 import { INVITATION_SECONDS, SIGN_IN_LINK_SECONDS } from '../limits.ts';
 import { listPeople } from '../lookups.ts';
@@ -15,6 +17,8 @@ export function addPeopleRoutes(at: Entrances): void {
   at.showAdministrator('/people', showAll);
   at.postAdministrator('/people/invite', PURPOSE, invite);
   at.postAdministrator('/people/:id/link', PURPOSE, makeSignInLink);
+  at.postAdministrator('/people/:id/disable', PURPOSE, disable);
+  at.postAdministrator('/people/:id/enable', PURPOSE, enable);
 }
 
 async function showAll({ store, signedIn }: PersonalVisit): Promise<Answer> {
@@ -23,6 +27,7 @@ async function showAll({ store, signedIn }: PersonalVisit): Promise<Answer> {
       people: await listPeople(store),
       csrf: csrfToken(store, signedIn, PURPOSE),
       offersSignInLinks: store.rules.singleOperator,
+      readerId: signedIn.person.id,
     }),
   );
 }
@@ -55,6 +60,21 @@ async function makeSignInLink(visit: PersonalVisit): Promise<Answer> {
     ttlSeconds: SIGN_IN_LINK_SECONDS,
   });
   return showLink(visit, token, `A sign-in link for ${person.name}`, SIGN_IN_LINK_SECONDS);
+}
+
+async function disable(visit: PersonalVisit, form: Form): Promise<Answer> {
+  const disabled = await disablePerson(visit.store, changeOf(visit, form));
+  return disabled.ok ? goTo('/people') : refuseWith(disabled.refusal, '/people');
+}
+
+async function enable(visit: PersonalVisit, form: Form): Promise<Answer> {
+  const enabled = await enablePerson(visit.store, changeOf(visit, form));
+  return enabled.ok ? goTo('/people') : refuseWith(enabled.refusal, '/people');
+}
+
+function changeOf({ signedIn, params }: PersonalVisit, form: Form) {
+  const by = { kind: 'person', id: signedIn.person.id } as const;
+  return { personId: params.id ?? '', by, reason: form.get('reason') ?? '' };
 }
 
 function showLink(visit: PersonalVisit, token: string, what: string, seconds: number): Answer {

@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import { append } from '../../events/append.ts';
 import { isId, newId } from '../../kernel/ids.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
-import type { Acting } from '../../model/acting.ts';
+import { type Acting, actingIds } from '../../model/acting.ts';
 import type { GroupsTable } from '../../store/postgres/tables.ts';
 import type { AfterCommit, Store, Tx } from '../../store/store.ts';
 import { transactRepeatably } from '../../store/transact.ts';
@@ -86,7 +86,7 @@ export async function deleteGroup(
       .set({ deleted_at: sql<Date>`clock_timestamp()`, updated_at: sql<Date>`clock_timestamp()` })
       .where('id', '=', id)
       .execute();
-    await append(store, tx, afterCommit, { kind: 'group.deleted', ids: { group: id, by: by.id, by_kind: by.kind } });
+    await append(store, tx, afterCommit, { kind: 'group.deleted', ids: { group: id, ...actingIds(by) } });
     return accepted(null);
   });
 }
@@ -105,7 +105,7 @@ export async function insertGroup(
     .execute();
   await append(store, tx, afterCommit, {
     kind: 'group.changed',
-    ids: { group: id, made: 'yes', source: group.source, by: group.by.id, by_kind: group.by.kind },
+    ids: { group: id, made: 'yes', source: group.source, ...actingIds(group.by) },
     personal: { display_name: group.displayName },
   });
   return id;
@@ -154,7 +154,7 @@ async function updateGroup(
     .execute();
   await append(store, tx, afterCommit, {
     kind: 'group.changed',
-    ids: { group: id, by: by.id, by_kind: by.kind },
+    ids: { group: id, ...actingIds(by) },
     personal: { display_name: displayName },
   });
 }

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { append } from '../../events/append.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
-import type { Acting } from '../../model/acting.ts';
+import { type Acting, actingIds } from '../../model/acting.ts';
 import type { AfterCommit, Store, Tx } from '../../store/store.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { GROUP_MEMBERS_MAX, MEMBERS_PER_EVENT_MAX } from '../limits.ts';
@@ -39,7 +39,7 @@ export async function changeMembers(
       const some = ids.slice(at, at + MEMBERS_PER_EVENT_MAX);
       await append(store, tx, afterCommit, {
         kind: 'group.changed',
-        ids: { group: groupId, [verb]: some.join(' '), by: by.id, by_kind: by.kind },
+        ids: { group: groupId, [verb]: some.join(' '), ...actingIds(by) },
       });
     }
   }

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { append } from '../../events/append.ts';
 import { newId } from '../../kernel/ids.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
-import type { Acting } from '../../model/acting.ts';
+import { type Acting, actingIds } from '../../model/acting.ts';
 import type { AfterCommit, Store, Tx } from '../../store/store.ts';
 import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
@@ -54,7 +54,7 @@ export async function createUser(
         source: 'scim',
         is_active: Number(user.isActive),
         created_by: input.by.id,
-        by_kind: input.by.kind,
+        ...actingIds(input.by),
       },
       personal: { display_name: user.displayName, user_name: user.userName },
     });
@@ -151,7 +151,7 @@ async function updateUser(
     .execute();
   await append(store, tx, afterCommit, {
     kind: 'person.updated',
-    ids: { person: id, source: 'scim', by: by.id, by_kind: by.kind },
+    ids: { person: id, source: 'scim', ...actingIds(by) },
     personal: { display_name: user.displayName, user_name: user.userName },
   });
 }
