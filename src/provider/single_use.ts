@@ -19,7 +19,7 @@ export interface UsedToken extends Pick<ForeignToken, 'jti' | 'issuedAt' | 'expi
  */
 export async function markUsed(ephemeral: EphemeralStore, used: UsedToken, now: Date): Promise<Use> {
   const ttlMs = used.expiresAt * 1000 - now.getTime() + FOREIGN_TOKEN_CLOCK_SKEW_SECONDS * 1000;
-  const key = `foreign_token:${sha256Base64url(used.issuer, '\0', nameOf(used))}`;
+  const key = `foreign_token:${sha256Base64url(used.issuer, '\0', ...nameOf(used))}`;
   const holder = used.holder ?? '';
   const isFirst = await ephemeral.putIfAbsent(key, holder, ttlMs);
   const isSame = !isFirst && holder !== '' && (await ephemeral.get(key)) === holder;
@@ -28,6 +28,6 @@ export async function markUsed(ephemeral: EphemeralStore, used: UsedToken, now: 
 }
 
 /** What is signed, where there is no id: signatures of one content can be written in several ways. */
-function nameOf({ jti, token }: UsedToken): string {
-  return jti === undefined ? `content:${token.slice(0, token.lastIndexOf('.'))}` : `jti:${jti}`;
+function nameOf({ jti, token }: UsedToken): [string, string] {
+  return jti === undefined ? ['content\0', token.slice(0, token.lastIndexOf('.'))] : ['jti\0', jti];
 }

@@ -37,7 +37,7 @@ const claims = z.object({
   scope: z.string().max(SCOPE_CHARACTERS_MAX).optional(),
   tenant: z.string().max(IDENTIFIER_CHARACTERS_MAX).optional(),
   cnf: z.strictObject({ jkt: z.string().min(1).max(IDENTIFIER_CHARACTERS_MAX) }).optional(),
-  act: z.undefined({ error: 'a chain of another system cannot be continued here' }),
+  act: z.never({ error: 'a chain of another system cannot be continued here' }).optional(),
   authorization_details: z.array(z.never({ error: 'its types are not known here' })).optional(),
 });
 
