@@ -28,6 +28,8 @@ export const REVOKING_KINDS = Object.keys(REVOKING) as EventKind[];
 
 /** What guards must hear of an event. One that does not name what it is about tells them to forget everything. */
 export function revocationsOf(event: FollowedEvent): Revocation[] {
+  // Its tokens ended no later than it did, so guards have nothing to refuse.
+  if (event.kind === 'task.ended' && event.ids.how === 'expired') return [];
   const at = event.at.getTime() / 1000;
   const named = REVOKING[event.kind as EventKind] ?? [];
   return named.flatMap(([what, member]) => {

@@ -9,6 +9,7 @@ import { openKeyring } from '../keys/keyring.ts';
 import { RemoteKeySets } from '../keys/remote_key_sets.ts';
 import { startTransmitting } from '../signals/transmit/transmit.ts';
 import type { Store } from '../store/store.ts';
+import { startTaskExpiry } from '../tasks/expire.ts';
 import { startAgentUpkeep } from './agent_upkeep.ts';
 import { openChannels } from './channels.ts';
 import { readClientSecrets } from './client_secrets.ts';
@@ -42,6 +43,12 @@ export interface StartOptions {
 export async function startServer({ config, log, onLost = () => {} }: StartOptions): Promise<RunningServer> {
   const channels = await openChannels(config);
   const clientSecrets = await readClientSecrets(config);
+  const fetch = createSafeFetch({
+    allowedHosts: config.fetch_allowed_hosts,
+    timeoutMs: FETCH_TIMEOUT_MS,
+    bytesMax: FETCH_BYTES_MAX,
+  });
+  const upstream = await openUpstream(config, fetch, log);
   const foundation = await openFoundation(config, { log, onLost });
   const { store } = foundation;
   const closing = createClosing(log);
@@ -54,6 +61,8 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('the event log', () => sealer.sealNow());
     const expiry = startExpiry(store);
     closing.add('the sweep of step-ups', () => expiry.stop());
+    const tasks = startTaskExpiry(store);
+    closing.add('the sweep of tasks', () => tasks.stop());
     const agents = startAgentUpkeep(store);
     closing.add('the deadlines of agents', () => agents.stop());
     const delivery = startDelivery(store, channels);
@@ -65,11 +74,6 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     const { leases, stop: stopLeases } = await startLeases(store, keyring, log);
     closing.add('the leases of guards', stopLeases);
     const draining = new AbortController();
-    const fetch = createSafeFetch({
-      allowedHosts: config.fetch_allowed_hosts,
-      timeoutMs: FETCH_TIMEOUT_MS,
-      bytesMax: FETCH_BYTES_MAX,
-    });
     const signals = startTransmitting(store, { fetch, signer: () => keyring.signer('token') });
     closing.add('the delivery of security events', () => signals.stop());
     const app = createHttpApp({
@@ -82,7 +86,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
       fetch,
       keySets: new RemoteKeySets(fetch, log),
       clientSecrets,
-      upstream: await openUpstream(config, fetch, log),
+      upstream,
       draining: draining.signal,
     });
     const serving = await startServing({

@@ -120,6 +120,7 @@ async function deleteTasks(tx: Tx, seconds: number): Promise<Deleted> {
     .execute();
   const ids = found.map((row) => row.id);
   if (ids.length === 0) return { what: 'tasks', count: 0 };
+  await tx.deleteFrom('task_budgets').where('task_id', 'in', ids).execute();
   await tx.deleteFrom('delegations').where('task_id', 'in', ids).execute();
   await tx.deleteFrom('tasks').where('id', 'in', ids).execute();
   return { what: 'tasks', count: ids.length };
