@@ -52,9 +52,9 @@ const setClaims = z.object({
   jti: z.string().min(1).max(IDENTIFIER_CHARACTERS_MAX),
   iat: z.number().int().nonnegative(),
   // SSF 1.0 §4.1.3: what has one of these is another kind of token.
-  sub: z.undefined(),
-  exp: z.undefined(),
-  sub_id: z.unknown(),
+  sub: z.never().optional(),
+  exp: z.never().optional(),
+  sub_id: z.unknown().optional(),
   events: z.record(z.string().min(1).max(URL_CHARACTERS_MAX), z.record(z.string(), z.unknown())),
 });
 
