@@ -43,7 +43,9 @@ export async function authorizeCall(store: Store, book: PolicyBook, input: Autho
   if (!described.ok) return deny(chain.value, described.refusal);
   const call = { value: { ...described.value, traceparent: input.traceparent } };
   const policy = await book.compiledFor(store, server);
-  const decision = decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals: [] });
+  const { action } = call.value;
+  const { dpop } = store.rules;
+  const decision = decideOnCall(book, policy, { server, chain: chain.value, action, approvals: [], dpop });
   const isTool = call.value.action.method === 'tools/call';
   const risk = policy.ok && isTool ? policy.value.pins.get(input.action.name)?.risk : undefined;
   switch (decision.kind) {

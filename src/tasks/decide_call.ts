@@ -2,12 +2,14 @@ import type { PinnedPolicy, PolicyBook } from '../agents/policy_book.ts';
 import type { ToolServer } from '../agents/tool_servers.ts';
 import type { JsonObject, JsonValue } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import type { DpopRules } from '../model/federation.ts';
 import { type Decision, decideCall } from '../policy/decide.ts';
 import type { Store } from '../store/store.ts';
 import { type Action, actionDigest, bindingDigest } from '../wire/action_digest.ts';
 import { describeConstraint, unmetConstraint } from '../wire/constraints.ts';
 import type { EvaluateRequest } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { unboundProblem } from './bound_token.ts';
 import type { CallChain } from './principal.ts';
 
 const ACTION_OF_METHOD = {
@@ -72,6 +74,7 @@ export function decideOnCall(
     readonly chain: CallChain;
     readonly action: Action;
     readonly approvals: readonly string[];
+    readonly dpop: DpopRules;
   },
 ): Decision {
   const { server, chain, action } = input;
@@ -91,6 +94,9 @@ export function decideOnCall(
       return deny(refusal('tool_changed', `The tool "${action.name}" changed since its owner accepted it.`));
     }
   }
+  const risk = kind === 'call' ? policy.value.pins.get(action.name)?.risk : undefined;
+  const unbound = unboundProblem(chain, risk, input.dpop);
+  if (unbound !== undefined) return deny(unbound);
   const tools = chain.task.tools[server.id] ?? [];
   if (kind === 'call' && !tools.includes(action.name)) {
     return deny(refusal('tool_not_in_task', `The task does not include the tool "${action.name}".`));

@@ -66,7 +66,13 @@ async function redeemOnce(
   if (!found.ok) return repeatedOr(store, input, bindingDigest, found.refusal);
   const grant = found.value;
   const judged = judge(store, grant, input, chain.value, (approvals) =>
-    decideOnCall(book, policy, { server, chain: chain.value, action: call.value.action, approvals }),
+    decideOnCall(book, policy, {
+      server,
+      chain: chain.value,
+      action: call.value.action,
+      approvals,
+      dpop: store.rules.dpop,
+    }),
   );
   if (!judged.ok) {
     // Left alive, a grant that nothing carries any more would stand in the way of asking anew.
