@@ -1,5 +1,8 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { sql } from 'kysely';
 import type { Store } from '../store/store.ts';
+import { isOfBefore } from '../tasks/issued_before.ts';
+import { type AccessTokenClaims, actors } from '../wire/claims.ts';
 import { findLiveDelegation, findLiveTaskById } from './live_task.ts';
 
 export interface IssuedToken extends JWTPayload {
@@ -10,6 +13,7 @@ export interface IssuedToken extends JWTPayload {
   readonly scope?: string;
   readonly task?: { readonly id: string; readonly delegation?: string };
   readonly cnf?: { readonly jkt?: string };
+  readonly act?: AccessTokenClaims['act'];
 }
 
 /** Recognises the access tokens of this issuer: signature, issuer, type and expiry. Whether one still works is not asked. */
@@ -38,17 +42,25 @@ function isComplete(payload: JWTPayload): payload is IssuedToken {
   );
 }
 
-/** Whether the token is not revoked and its task runs. */
+/**
+ * Whether the token is not revoked, by itself or by anything it descends from: its task or delegation lives, and no agent that
+ * acts by it was suspended since it was issued, also if that agent was resumed (T51: all of it counts, not one instead of another).
+ */
 export async function isInForce(store: Store, token: IssuedToken): Promise<boolean> {
-  const revoked = await store.db
-    .selectFrom('revoked_tokens')
-    .select('jti')
-    .where('jti', '=', token.jti)
-    .executeTakeFirst();
-  if (revoked !== undefined) return false;
+  if (await isRevoked(store, token)) return false;
   if (token.task === undefined) return true;
   const { id, delegation } = token.task;
   const live =
     delegation === undefined ? await findLiveTaskById(store, id) : await findLiveDelegation(store, delegation);
   return live.ok && live.value.id === id && live.value.clientId === token.client_id;
+}
+
+async function isRevoked({ db }: Store, token: IssuedToken): Promise<boolean> {
+  const agents = actors(token.act).map((actor) => actor.sub);
+  const { rows } = await sql<{ is_revoked: boolean }>`select
+      exists (select 1 from revoked_tokens where jti = ${token.jti})
+      or exists (select 1 from agents where (id = any(${agents}::text[])
+        or (kind = 'service' and client_id = ${token.client_id})) and ${isOfBefore(sql`suspended_at`, token)})
+        as is_revoked`.execute(db);
+  return rows[0]!.is_revoked;
 }

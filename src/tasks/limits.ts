@@ -35,3 +35,5 @@ export const DELEGATIONS_PER_TASK_MAX = 1_000;
 export const DELEGATE_ROUNDS_MAX = 3;
 /** Policies that the event of a delegation names. */
 export const POLICIES_NAMED_MAX = 16;
+/** Tokens issued so shortly after their agent was suspended count as issued before: clocks differ. */
+export const ISSUED_TOLERANCE_SECONDS = 5;

@@ -8,6 +8,7 @@ import { type AccessTokenClaims, actors } from '../wire/claims.ts';
 import type { BoundConstraint } from '../wire/constraints.ts';
 import type { Principal } from '../wire/guard_api.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { isOfBefore } from './issued_before.ts';
 import { narrowest } from './narrow.ts';
 
 /** Who calls, for whom, within which task: from the token's pointers and our own records (design §3). */
@@ -76,6 +77,8 @@ interface ChainRow extends Lineage {
   readonly budgeted: readonly string[];
   readonly is_purpose_chosen: boolean;
   readonly is_revoked: boolean;
+  /** An agent of the chain was suspended since the token was issued, and is active again. */
+  readonly is_of_before: boolean;
   readonly agents_alive: boolean;
   readonly people_active: boolean;
   readonly is_running: boolean;
@@ -93,6 +96,11 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
   if (!row.is_running) return refused(refusal('task_ended', 'The task has ended, and its tokens with it.'));
   if (!row.agents_alive) {
     return refused(refusal('agent_inactive', 'The agent, or one that it acts for, is not active.'));
+  }
+  if (row.is_of_before) {
+    return refused(
+      refusal('token_invalid', 'The agent, or one that it acts for, was suspended after the token was issued.'),
+    );
   }
   if (!row.people_active) {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
@@ -157,6 +165,8 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
       (select coalesce(array_agg(distinct b.what), '{}') from task_budgets b where b.task_id = any(c.task_ids)) as budgeted,
       t.template_id is not null or t.origin = 'consent' as is_purpose_chosen,
       exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,
+      exists (select 1 from agents x where x.id = any(c.agent_ids) and ${isOfBefore(sql`x.suspended_at`, claims)})
+        as is_of_before,
       not exists (select 1 from agents x where x.id = any(c.agent_ids)
         and (x.state <> 'active' or x.ends_at <= clock_timestamp())) as agents_alive,
       r.state = 'active' and not exists (select 1 from agents x join people p on p.id = x.owner_id

@@ -158,6 +158,8 @@ export interface AgentsTable {
   /** Why it is in its state, in a person's words or ours. */
   state_reason: Generated<string | null>;
   state_changed_at: Stamped;
+  /** When it was last suspended: tokens of before stay dead, also when it is resumed. */
+  suspended_at: Generated<Date | null>;
   last_used_at: Generated<Date | null>;
   created_at: Stamped;
 }

@@ -63,7 +63,12 @@ export async function markSuspended(
   if (agentIds.length === 0) return;
   await tx
     .updateTable('agents')
-    .set({ state: 'suspended', state_reason: reason, state_changed_at: sql<Date>`clock_timestamp()` })
+    .set({
+      state: 'suspended',
+      state_reason: reason,
+      state_changed_at: sql<Date>`clock_timestamp()`,
+      suspended_at: sql<Date>`clock_timestamp()`,
+    })
     .where('id', 'in', agentIds)
     .execute();
   for (const agent of agentIds) {

@@ -70,6 +70,7 @@ const STATEMENTS = [
     add column approved_at timestamptz,
     add column state_reason text,
     add column state_changed_at timestamptz not null default now(),
+    add column suspended_at timestamptz,
     add column last_used_at timestamptz`,
   `create index agents_of_owner on agents (owner_id)`,
   `create index agents_of_deputy on agents (deputy_id) where deputy_id is not null`,
