@@ -1,12 +1,5 @@
-import { z } from 'zod';
-import type { AuthorizationServer } from '../wire/authorization_server_rfc8414.ts';
-import { clientAssertion } from '../wire/client_assertion_rfc7523.ts';
-import type { SigningKey } from '../wire/signing_key.ts';
-import { AgentError } from './agent_error.ts';
-import { send } from './issuer_requests.ts';
 import { TOKEN_MARGIN_SECONDS } from './limits.ts';
-
-const answerSchema = z.object({ access_token: z.string().min(1), expires_in: z.number().positive() });
+import { type IssuedToken, requestToken, type TokenClient } from './token_client.ts';
 
 export interface TokenRequest {
   readonly resource: string;
@@ -20,35 +13,28 @@ export interface CachedToken {
   get(): Promise<string>;
   /** It was refused: get another one. */
   forget(): void;
+  /** Another part of the program obtained it. */
+  adopt(token: IssuedToken): void;
 }
 
-export interface TokenClient {
-  readonly issuer: string;
-  readonly clientId: string;
-  readonly key: () => Promise<SigningKey>;
-  readonly server: () => Promise<AuthorizationServer>;
-}
-
-/** One token by client credentials (RFC 6749 §4.4), kept until shortly before it expires. */
-export function cachedToken(client: TokenClient, request: TokenRequest): CachedToken {
+/** One token, kept until shortly before it expires, and then obtained anew by whoever needs it first. */
+export function cachedToken(obtain: () => Promise<IssuedToken>): CachedToken {
   let held: { readonly value: string; readonly until: number } | undefined;
   let pending: Promise<string> | undefined;
-  const obtain = async (): Promise<string> => {
-    const askedAt = Date.now();
-    const { access_token: value, expires_in: seconds } = await requestToken(client, request).catch((error: unknown) => {
-      // The issuer's memory of used assertions may have begun anew since ours was made: another one says.
-      if (error instanceof AgentError && error.code === 'invalid_client') return requestToken(client, request);
-      throw error;
-    });
+  const keep = ({ value, seconds }: IssuedToken, askedAt: number): string => {
     // Half of a very short life, so that such a token is used at all.
     const margin = Math.min(TOKEN_MARGIN_SECONDS, seconds / 2);
     held = { value, until: askedAt + (seconds - margin) * 1000 };
     return value;
   };
+  const renew = async (): Promise<string> => {
+    const askedAt = Date.now();
+    return keep(await obtain(), askedAt);
+  };
   return {
     async get() {
       if (held !== undefined && held.until > Date.now()) return held.value;
-      pending ??= obtain().finally(() => {
+      pending ??= renew().finally(() => {
         pending = undefined;
       });
       return pending;
@@ -56,22 +42,22 @@ export function cachedToken(client: TokenClient, request: TokenRequest): CachedT
     forget() {
       held = undefined;
     },
+    adopt(token) {
+      keep(token, Date.now());
+    },
   };
 }
 
-async function requestToken(client: TokenClient, request: TokenRequest): Promise<z.infer<typeof answerSchema>> {
-  const { token_endpoint: url } = await client.server();
-  const form = new URLSearchParams({
+/** The members by which a token is asked for by client credentials (RFC 6749 §4.4). */
+export function credentialsForm({ resource, scope, taskId }: TokenRequest): Record<string, string> {
+  return {
     grant_type: 'client_credentials',
-    resource: request.resource,
-    scope: request.scope,
-    ...(request.taskId === undefined
-      ? {}
-      : { authorization_details: JSON.stringify([{ type: 'mcp_task', task_id: request.taskId }]) }),
-    ...(await clientAssertion(await client.key(), client, new Date())),
-  });
-  const body = await send(url, { method: 'POST', headers: { accept: 'application/json' }, body: form });
-  const parsed = answerSchema.safeParse(body);
-  if (!parsed.success) throw new AgentError('unavailable', `${url} gave an answer that is no token.`);
-  return parsed.data;
+    resource,
+    scope,
+    ...(taskId === undefined ? {} : { authorization_details: JSON.stringify([{ type: 'mcp_task', task_id: taskId }]) }),
+  };
+}
+
+export function credentialsToken(client: TokenClient, request: TokenRequest): CachedToken {
+  return cachedToken(() => requestToken(client, credentialsForm(request)));
 }

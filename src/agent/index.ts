@@ -1,12 +1,13 @@
+export type { ToolConstraint } from '../wire/constraints.ts';
+export { type MessageSender, readA2A, sendWithApproval } from './a2a_messages.ts';
 export { AgentError } from './agent_error.ts';
+export type { AgentTask, TaskAuthProvider } from './agent_task.ts';
+export { callTool } from './call_tool.ts';
 export { type CallWithApprovalOptions, callWithApproval, type ToolCaller, type Waiting } from './call_with_approval.ts';
+export type { Delegated, DelegationRequest, ExchangeRequest, Narrowing } from './exchange.ts';
 export { type AgentKey, generateAgentKey } from './key.ts';
+export type { TaskOAuthProvider } from './oauth_client_provider.ts';
+export { type Outcome, outcomeOf } from './outcome.ts';
 export { type GuardVerdict, readStepUp } from './read_step_up.ts';
-export {
-  createServiceAgent,
-  type ServiceAgent,
-  type ServiceAgentOptions,
-  type StartedTask,
-  type TaskAuthProvider,
-  type TaskRequest,
-} from './service_agent.ts';
+export { createServiceAgent, type ServiceAgent, type ServiceAgentOptions } from './service_agent.ts';
+export type { StartedTask, SubTaskRequest, TaskBudget, TaskRequest, TemplateRequest } from './task_request.ts';

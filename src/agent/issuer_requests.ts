@@ -13,20 +13,28 @@ const problemSchema = z.object({
   next: z.string().optional(),
 });
 
-/** Sends one request; throws AgentError for every answer but a success, with the server's own words. */
-export async function send(url: string, init: RequestInit): Promise<unknown> {
-  let response: Response;
-  let body: unknown;
+export interface IssuerAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: unknown;
+}
+
+/** Sends one request to the issuer; throws AgentError when there is no answer that is JSON. */
+export async function ask(url: string, init: RequestInit): Promise<IssuerAnswer> {
   try {
-    response = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
+    const response = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) });
     const text = await response.text();
-    body = text === '' ? null : JSON.parse(text);
+    return { status: response.status, headers: response.headers, body: text === '' ? null : JSON.parse(text) };
   } catch (cause) {
     throw new AgentError('unavailable', `${url} cannot be reached.`, { next: 'Check that the issuer runs.', cause });
   }
-  if (response.ok) return body;
+}
+
+/** The body of a success; throws AgentError for every other answer, with the server's own words. */
+export function bodyOf(url: string, { status, body }: IssuerAnswer): unknown {
+  if (status >= 200 && status < 300) return body;
   const problem = problemSchema.safeParse(body);
-  if (!problem.success) throw new AgentError('unavailable', `${url} answered ${response.status}.`);
+  if (!problem.success) throw new AgentError('unavailable', `${url} answered ${status}.`);
   const { error, error_description: description, next } = problem.data;
   throw new AgentError(error, description ?? error, next === undefined ? {} : { next });
 }
@@ -45,7 +53,7 @@ export function authorizationServer(issuer: string): () => Promise<Authorization
 
 async function read(issuer: string): Promise<AuthorizationServer> {
   const url = authorizationServerMetadataUrl(issuer);
-  const body = await send(url, { headers: { accept: 'application/json' } });
+  const body = bodyOf(url, await ask(url, { headers: { accept: 'application/json' } }));
   try {
     return readAuthorizationServer(issuer, body);
   } catch (cause) {

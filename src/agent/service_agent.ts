@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import { type DpopKey, generateDpopKey } from '../wire/dpop_rfc9449.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
 import { importSigningKey, type PrivateKeyJwk, type SigningKey } from '../wire/signing_key.ts';
-import { type CachedToken, cachedToken, type TokenClient } from './access_tokens.ts';
-import { AgentError } from './agent_error.ts';
-import { authorizationServer, send } from './issuer_requests.ts';
-import { RETRY_MS } from './limits.ts';
-
-const TASKS_PATH = '/api/v1';
-const TASKS_SCOPE = 'tasks';
+import { credentialsToken } from './access_tokens.ts';
+import { type AgentTask, agentTask, endTask, type TaskAuthProvider, type TaskParts } from './agent_task.ts';
+import { endOnExit } from './end_on_exit.ts';
+import { type Delegated, type ExchangeRequest, exchangedToken } from './exchange.ts';
+import { issuerApi } from './issuer_api.ts';
+import { authorizationServer } from './issuer_requests.ts';
+import { Prover } from './prover.ts';
+import { type StartedTask, startedSchema, type TaskRequest, type TemplateRequest, taskBody } from './task_request.ts';
+import type { TokenClient } from './token_client.ts';
 
 export interface ServiceAgentOptions {
   /** The Countersign server, exactly as it names itself. */
@@ -18,47 +19,39 @@ export interface ServiceAgentOptions {
   readonly clientId: string;
   /** The agent's private key, registered with its public part. */
   readonly key: PrivateKeyJwk;
+  /**
+   * Binds every token to a key (DPoP, RFC 9449), so that a stolen one is worth nothing: a fresh key of this process, or the
+   * one that is given. The server may demand it of an agent, or from a class of risk on. Default: bearer tokens.
+   */
+  readonly dpop?: boolean | DpopKey;
 }
 
-export interface TaskRequest {
-  /** The tool server, by its resource identifier. */
-  readonly resource: string;
-  /** The names of the tools that the task may use. Ask for what it needs: approvers see the task. */
-  readonly tools: readonly string[];
-  /** What for, in words a person understands. Shown, never decided by. */
-  readonly purpose: string;
-  /** One of the codes the administrator defined; policy sees it. */
-  readonly purposeCode?: string;
-  /** How long at most. Default: the server's. */
-  readonly seconds?: number;
-}
-
-export interface StartedTask {
-  readonly taskId: string;
-  readonly expiresAt: Date;
-}
-
-/** Fits `authProvider` of the HTTP transports of MCP SDK v2. */
-export interface TaskAuthProvider {
-  token(): Promise<string>;
-  onUnauthorized(): Promise<void>;
-}
-
-export interface ServiceAgent {
-  /** Starts a task. @throws AgentError */
-  startTask(request: TaskRequest): Promise<StartedTask>;
+export interface ServiceAgent extends AsyncDisposable {
+  /** Starts a task and keeps hold of it. @throws AgentError */
+  openTask(request: TaskRequest | TemplateRequest): Promise<AgentTask>;
+  /** Starts a task, for programs that keep its id themselves. @throws AgentError */
+  startTask(request: TaskRequest | TemplateRequest): Promise<StartedTask>;
   /** Ends a task: its tokens stop working, its open requests for approval are withdrawn. @throws AgentError */
   endTask(taskId: string): Promise<void>;
   /** Tokens of a task for one tool server, obtained and renewed as needed. */
   authProvider(taskId: string, resource: string): TaskAuthProvider;
+  /**
+   * Goes on with work that came to this agent (RFC 8693): tokens for another resource, as a delegation below the token
+   * that the work came with. Fits the `agent` option of `protectA2A`.
+   */
+  exchange(request: ExchangeRequest): Delegated;
+  /** This agent's own token, for the issuer's API: the `actorToken` by which another agent hands it work. */
+  ownToken(): Promise<string>;
+  /** Ends every task that `openTask` and `subTask` began and nobody closed. */
+  close(): Promise<void>;
+  /** Closes on SIGINT and SIGTERM, before the process ends. Gives back how to take that away. */
+  endOnExit(): () => void;
 }
 
-const startedSchema = z.object({ task_id: z.string(), expires_at: z.string() });
-
 /**
- * A service agent: a program with a key of its own that works on tasks it starts itself. It authenticates with
- * `private_key_jwt` (RFC 7523) and gets short-lived tokens by client credentials, one per task and tool server (RFC 8707,
- * RFC 9396).
+ * A service agent: a program with a key of its own that works on tasks it starts itself, and on what other agents hand
+ * to it. It authenticates with `private_key_jwt` (RFC 7523) and gets short-lived tokens, one per task and resource
+ * (RFC 8707, RFC 9396), which are renewed before they expire.
  *
  * @throws AgentError from its methods: what the server refused, with what to do next
  *
@@ -66,91 +59,70 @@ const startedSchema = z.object({ task_id: z.string(), expires_at: z.string() });
  * ```ts
  * import { readFileSync } from 'node:fs';
  * import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
- * import { createServiceAgent } from 'countersign/agent';
+ * import { callTool, createServiceAgent } from 'countersign/agent';
  *
  * const agent = createServiceAgent({
  *   issuer: 'http://localhost:9400',
  *   clientId: 'billing-agent',
  *   key: JSON.parse(readFileSync('agent-key.json', 'utf8')),
+ *   dpop: true,
  * });
+ * agent.endOnExit();
  * const resource = 'http://localhost:9401/mcp';
- * const { taskId } = await agent.startTask({ resource, tools: ['list_orders'], purpose: 'Check the orders of today' });
+ * await using task = await agent.openTask({ resource, tools: ['list_orders'], purpose: 'Check the orders of today' });
  * const client = new Client({ name: 'billing', version: '1.0.0' });
- * await client.connect(new StreamableHTTPClientTransport(new URL(resource), { authProvider: agent.authProvider(taskId, resource) }));
- * console.log(await client.callTool({ name: 'list_orders', arguments: {} }));
- * await agent.endTask(taskId);
+ * await client.connect(new StreamableHTTPClientTransport(new URL(resource), { fetch: task.fetch(resource) }));
+ * console.log(await callTool(client, { name: 'list_orders', arguments: {} }));
  * ```
  */
 export function createServiceAgent(options: ServiceAgentOptions): ServiceAgent {
-  const { issuer, clientId } = options;
+  const client = tokenClient(options);
+  const api = issuerApi(client);
+  const start = async (path: string, body: object): Promise<StartedTask> => {
+    // An answer that was lost is asked for again, and no second task starts.
+    const headers = { 'content-type': 'application/json', 'idempotency-key': `"${randomUUID()}"` };
+    const answer = await api.send(path, { method: 'POST', headers, body: JSON.stringify(body) });
+    const { task_id: taskId, expires_at: expiresAt } = startedSchema.parse(answer);
+    return { taskId, expiresAt: new Date(expiresAt) };
+  };
+  const parts: TaskParts = { client, api, start, open: new Set() };
+  const agent: ServiceAgent = {
+    openTask: async (request) => agentTask(parts, await start('/tasks', taskBody(request))),
+    startTask: (request) => start('/tasks', taskBody(request)),
+    endTask: (taskId) => endTask(api, taskId),
+    authProvider(taskId, resource) {
+      const token = credentialsToken(client, { resource, scope: BASE_SCOPE, taskId });
+      // The transport sends the request once more after this; if the task has ended, obtaining a token says so.
+      return { token: () => token.get(), onUnauthorized: async () => token.forget() };
+    },
+    exchange: (request) => exchangedToken(client, request),
+    ownToken: () => api.token.get(),
+    async close() {
+      const ended = await Promise.allSettled([...parts.open].map((task) => task.close()));
+      const failed = ended.find((one) => one.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+    },
+    endOnExit: () => endOnExit(agent.close),
+    [Symbol.asyncDispose]: () => agent.close(),
+  };
+  return agent;
+}
+
+function tokenClient({ issuer, clientId, key, dpop = false }: ServiceAgentOptions): TokenClient {
   let imported: Promise<SigningKey> | undefined;
-  const client: TokenClient = {
+  let bound: Promise<DpopKey> | undefined;
+  const boundKey = () => {
+    bound ??= typeof dpop === 'object' ? Promise.resolve(dpop) : generateDpopKey();
+    return bound;
+  };
+  return {
     issuer,
     clientId,
     key: () => {
-      imported ??= importSigningKey(options.key);
+      imported ??= importSigningKey(key);
       return imported;
     },
     server: authorizationServer(issuer),
+    prover: dpop === false ? undefined : new Prover(boundKey),
   };
-  const apiToken = cachedToken(client, { resource: `${issuer}${TASKS_PATH}`, scope: TASKS_SCOPE });
-  return {
-    async startTask({ resource, tools, purpose, purposeCode, seconds }) {
-      const body = {
-        resource,
-        tools,
-        purpose,
-        ...(purposeCode === undefined ? {} : { purpose_code: purposeCode }),
-        ...(seconds === undefined ? {} : { seconds }),
-      };
-      // An answer that was lost is asked for again, and no second task starts.
-      const answer = await sendAgain(apiToken, `${issuer}${TASKS_PATH}/tasks`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'idempotency-key': `"${randomUUID()}"` },
-        body: JSON.stringify(body),
-      });
-      const { task_id: taskId, expires_at: expiresAt } = startedSchema.parse(answer);
-      return { taskId, expiresAt: new Date(expiresAt) };
-    },
-    async endTask(taskId) {
-      await sendAgain(apiToken, `${issuer}${TASKS_PATH}/tasks/${encodeURIComponent(taskId)}`, {
-        method: 'DELETE',
-      });
-    },
-    authProvider(taskId, resource) {
-      const token = cachedToken(client, { resource, scope: BASE_SCOPE, taskId });
-      return {
-        token: () => token.get(),
-        // The transport sends the request once more after this; if the task has ended, obtaining a token says so.
-        onUnauthorized: async () => token.forget(),
-      };
-    },
-  };
-}
-
-/** Once more after a moment when there was no answer: for requests that change nothing the second time. */
-async function sendAgain(token: CachedToken, url: string, init: RequestInit): Promise<unknown> {
-  try {
-    return await sendAuthorized(token, url, init);
-  } catch (error) {
-    if (!(error instanceof AgentError) || error.code !== 'unavailable') throw error;
-    await sleep(RETRY_MS);
-    return sendAuthorized(token, url, init);
-  }
-}
-
-/** With a second attempt under a new token: the first may have been revoked, or signed before the server's keys changed. */
-async function sendAuthorized(token: CachedToken, url: string, init: RequestInit): Promise<unknown> {
-  const attempt = async () =>
-    send(url, {
-      ...init,
-      headers: { accept: 'application/json', ...init.headers, authorization: `Bearer ${await token.get()}` },
-    });
-  try {
-    return await attempt();
-  } catch (error) {
-    if (!(error instanceof AgentError) || !['token_invalid', 'token_expired'].includes(error.code)) throw error;
-    token.forget();
-    return attempt();
-  }
 }

@@ -31,7 +31,7 @@ function modulesLoadedBy(path: string): string[] {
 }
 
 describe('a tool server or an agent that imports our library loads no part of the server', () => {
-  test.each(['guard/index.ts', 'agent/index.ts'])('src/%s', (path) => {
+  test.each(['guard/index.ts', 'guard/a2a/index.ts', 'agent/index.ts'])('src/%s', (path) => {
     const loaded = modulesLoadedBy(path);
     expect(loaded.some((url) => url.endsWith(`/src/${path}`))).toBe(true);
     expect(loaded.filter((url) => SERVER_PACKAGES.test(url) || SERVER_SOURCE.test(url))).toEqual([]);

@@ -7,6 +7,12 @@ export interface ExchangeRequest {
   readonly tools?: readonly string[];
   /** What arguments must be like, beside what is demanded already. */
   readonly constraints?: readonly ToolConstraint[];
+  /** Where else whoever takes the work may go on; no other resource is handed on. */
+  readonly onward?: readonly {
+    readonly resource: string;
+    readonly tools?: readonly string[];
+    readonly constraints?: readonly ToolConstraint[];
+  }[];
   /** How long the delegation lasts at most. */
   readonly seconds?: number;
 }

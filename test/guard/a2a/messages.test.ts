@@ -114,7 +114,8 @@ test('what runs is what was approved: canonical parts, no other members', async 
   expect(request.metadata).toEqual({ x: 1 });
 
   for (const [what, params] of [
-    ['an unknown member', { message: { ...message, hidden: 'do it' } }],
+    ['an unknown member', { message, hidden: 'do it' }],
+    ['an unknown member of the message', { message: { ...message, hidden: 'do it' } }],
     ['an unknown member of a part', { message: { ...message, parts: [{ text: 'x', note: 'y' }] } }],
     ['another name of a member', { message: { ...message, task_id: 'other' } }],
     ['a part of two kinds', { message: { ...message, parts: [{ text: 'x', data: {} }] } }],
