@@ -75,7 +75,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('the leases of guards', stopLeases);
     const draining = new AbortController();
     const signals = startTransmitting(store, { fetch, signer: () => keyring.signer('token') });
-    closing.add('the delivery of security events', () => signals.stop());
+    closing.add('the delivery of security events', signals.stop);
     const app = createHttpApp({
       config,
       store,

@@ -15,9 +15,7 @@ import { opaqueOf } from './subject_identifiers_rfc9493.ts';
 
 // OpenID Shared Signals Framework Specification 1.0, final (29 August 2025).
 
-const BASE = 'https://schemas.openid.net/secevent/ssf/event-type/';
-export const VERIFICATION = `${BASE}verification`;
-export const STREAM_UPDATED = `${BASE}stream-updated`;
+const VERIFICATION = 'https://schemas.openid.net/secevent/ssf/event-type/verification';
 
 /** What a receiver can ask for. Verification comes when it is asked for, whatever else was (§8.1.4). */
 export const EVENTS_SUPPORTED: readonly string[] = [SESSION_REVOKED, CREDENTIAL_CHANGE];

@@ -8,6 +8,8 @@ import { REWRAP_ROWS_MAX } from '../../src/keys/limits.ts';
 import { revokeKey } from '../../src/keys/retire.ts';
 import { countLeft, rewrapColumn } from '../../src/keys/rewrap.ts';
 import { SEALED_COLUMNS } from '../../src/server/sealed_columns.ts';
+import { makeStream } from '../../src/signals/streams/make_stream.ts';
+import { AUTHORIZATION_PURPOSE } from '../../src/signals/streams/stream.ts';
 import { createPostgresArtifactStore } from '../../src/store/postgres/artifacts.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
@@ -37,9 +39,11 @@ const rewrap = async () => {
   for (const column of SEALED_COLUMNS) expect(await rewrapColumn(both, column)).toMatchObject({ unreadable: 0 });
 };
 
-/** An installation under the old root key: keys, one of them revoked, a step-up and many artifacts. */
+/** An installation under the old root key: keys, one of them revoked, a step-up, many artifacts, a receiver's credential. */
 beforeEach(async () => {
-  await sql`truncate keys, artifacts, people, tool_servers, tasks, agents, step_ups cascade`.execute(database.db);
+  await sql`truncate keys, artifacts, people, tool_servers, tasks, agents, step_ups, signal_streams cascade`.execute(
+    database.db,
+  );
   const keyring = await openKeyring(before);
   await revokeKey(before, keyring.signer('token').kid!, 60);
   await keyring.stop();
@@ -50,6 +54,10 @@ beforeEach(async () => {
   const save = (_: unknown, count: number) =>
     artifacts.save('RefreshToken', `token-${count}`, { payload: { count } } as never, 3600);
   await Promise.all(Array.from({ length: ARTIFACTS }, save));
+  await makeStream(before, {
+    ...{ receiver: 'siem', apiTokenId: 'apt_test', eventsRequested: [], description: null, allowedHosts: [] },
+    delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: 'https://siem.example/', authorization_header: 'Bearer x' },
+  });
 });
 
 const actionOf = async (store: Store) =>
@@ -60,10 +68,10 @@ const actionOf = async (store: Store) =>
 
 describe('sealing everything anew', () => {
   test('leaves nothing under the old root key, and everything opens with the new one alone', async () => {
-    expect(await left()).toEqual([4, 1, ARTIFACTS]);
+    expect(await left()).toEqual([4, 1, ARTIFACTS, 1]);
     const keys = await openKeyring(before);
     await rewrap();
-    expect(await left()).toEqual([0, 0, 0]);
+    expect(await left()).toEqual([0, 0, 0, 0]);
     const keyring = await openKeyring(after);
     expect(keyring.kids()).toEqual(keys.kids());
     expect(keyring.secrets()).toEqual(keys.secrets());
@@ -73,6 +81,8 @@ describe('sealing everything anew', () => {
     expect(await artifacts.find('RefreshToken', `token-${ARTIFACTS - 1}`)).toMatchObject({
       payload: { count: ARTIFACTS - 1 },
     });
+    const stream = await after.db.selectFrom('signal_streams').selectAll().executeTakeFirstOrThrow();
+    expect(after.vault.open(AUTHORIZATION_PURPOSE, stream.authorization_sealed!).toString()).toBe('Bearer x');
     await Promise.all([keys.stop(), keyring.stop()]);
   });
 
@@ -110,7 +120,7 @@ describe('sealing everything anew', () => {
     const found = await createPostgresArtifactStore(both).find('RefreshToken', 'token-0');
     expect(found).toMatchObject({ payload: { count: 'newer' } });
     await rewrap();
-    expect(await left()).toEqual([0, 0, 0]);
+    expect(await left()).toEqual([0, 0, 0, 0]);
   });
 
   test('what opens with neither key is counted, and left as it is', async () => {
