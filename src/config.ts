@@ -78,6 +78,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   access_token_seconds: seconds.min(30).max(300).default(DEFAULT_RULES.accessTokenSeconds),
+  token_status_lists: z.boolean().default(DEFAULT_RULES.tokenStatusLists),
   session_seconds: seconds.min(60).default(DEFAULT_RULES.sessionSeconds),
   step_ups: z
     .strictObject({
@@ -194,6 +195,7 @@ export function rulesOf(config: Config): Rules {
       noncesRequired: config.dpop.nonces === 'required',
       requiredFromRisk: config.dpop.required_from_risk,
     },
+    tokenStatusLists: config.token_status_lists,
     channels: config.channels.webhook.url === null ? [] : ['webhook'],
     toldOf: config.channels.webhook.tell_of,
   };

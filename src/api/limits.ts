@@ -33,3 +33,11 @@ export const AGENTS_PER_PAGE_MAX = 500;
 export const SET_BYTES_MAX = 65_536;
 /** Messages to the world outside, in one answer. */
 export const MESSAGES_PER_PAGE_MAX = 200;
+/** A status list is made anew after so long; verifiers are told to ask again then, so this is how late they hear. */
+export const STATUS_LIST_TTL_SECONDS = 10;
+/** A verifier that cannot ask believes a list for so long. */
+export const STATUS_LIST_SECONDS = 60;
+/** Status lists that one process remembers: those of tokens that live are a few. */
+export const STATUS_LISTS_KEPT_MAX = 64;
+
+export const PEOPLE_PER_PAGE_MAX = 100;

@@ -16,6 +16,8 @@ export interface Rules {
   readonly criticalDwellSeconds: number;
   /** When tokens must be bound to a key (RFC 9449). */
   readonly dpop: DpopRules;
+  /** Whether tokens say where their status is published (Token Status List), for verifiers that are no guards of ours. */
+  readonly tokenStatusLists: boolean;
   /** Names of the channels that carry messages to people and programs outside. */
   readonly channels: readonly string[];
   /** What the channels tell of. */
@@ -38,6 +40,7 @@ export const DEFAULT_RULES: Rules = {
   sessionSeconds: 43_200,
   criticalDwellSeconds: 3,
   dpop: NO_DPOP_RULES,
+  tokenStatusLists: false,
   channels: [],
   toldOf: ['step_ups', 'offboarding'],
 };

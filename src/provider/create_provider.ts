@@ -40,6 +40,7 @@ import { revocation, revokeAccessTokens } from './revocation.ts';
 import { echoStepUpScope } from './scope_echo.ts';
 import { createTokenThrottle } from './throttle.ts';
 import { customizeAccessToken, extraTokenClaims } from './token_claims.ts';
+import { withTokenStatus } from './token_status.ts';
 import { authenticateWorkloads } from './workload.ts';
 
 export interface ProviderOptions extends ProviderKeys {
@@ -172,7 +173,7 @@ function configuration(options: ProviderOptions, beforeFind: (clientId: string) 
     rotateRefreshToken: true,
     expiresWithSession: () => false,
     assertJwtClientAuthClaimsAndHeader: createAssertionCheck(config.issuer),
-    extraTokenClaims,
+    extraTokenClaims: withTokenStatus(store, extraTokenClaims),
     formats: { customizers: { jwt: customizeAccessToken } },
     ttl: lifetimes,
     renderError: createErrorRenderer(options.pages),

@@ -39,3 +39,5 @@ export const CONSENT_TOOLS_MAX = 500;
 
 /** A task of a client that knows nothing of tasks goes on if it has so much time left; else another one begins. */
 export const DEFAULT_TASK_LEFT_SECONDS_MIN = 60;
+/** The status of a token is kept for so long after it ended, by whatever clock. */
+export const STATUS_KEPT_SECONDS = 60;

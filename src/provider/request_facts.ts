@@ -15,6 +15,8 @@ export interface RequestFacts {
   askedTask?: AskedTask;
   /** The active tool server that was asked for. */
   toolServer?: KnownToolServer;
+  /** Of the status of the token in the status lists, if they are published. */
+  statusNumber?: number;
   /** `sub` of a token without a task: the agent or the tool server. */
   subject?: string;
   /** How a token exchange narrows what it hands on. */

@@ -8,10 +8,12 @@ import { answerRefusal } from '../api/http.ts';
 import { addLeaseRoutes } from '../api/lease_routes.ts';
 import type { Leases } from '../api/leases.ts';
 import { addMessageRoutes } from '../api/message_routes.ts';
+import { addPeopleRoutes } from '../api/people_routes.ts';
 import { addRegistrationRoutes } from '../api/registration_routes.ts';
 import { addRevocationRoutes } from '../api/revocation_routes.ts';
 import { addScimRoutes } from '../api/scim/scim_routes.ts';
 import { addSignalRoutes, transmitterMetadataRouter } from '../api/signals/signal_routes.ts';
+import { addStatusListRoutes } from '../api/status_list_routes.ts';
 import { addTaskRoutes } from '../api/task_routes.ts';
 import { addTemplateRoutes } from '../api/template_routes.ts';
 import { addTraceRoutes } from '../api/trace_routes.ts';
@@ -68,7 +70,14 @@ export function createHttpApp(parts: HttpParts): Koa {
   const issuer = new URL(config.issuer);
   const rp = { id: issuer.hostname, origin: issuer.origin, name: 'Countersign' };
   app.use(
-    createConsole({ store, rp, fetch: parts.fetch, upstream: parts.upstream, draining: parts.draining }).routes(),
+    createConsole({
+      store,
+      rp,
+      fetch: parts.fetch,
+      upstream: parts.upstream,
+      draining: parts.draining,
+      transmitters: config.signals.transmitters.map(({ issuer }) => issuer),
+    }).routes(),
   );
   app.use(answerUnknown);
   return app;
@@ -84,6 +93,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
   addAgentRoutes(router, store);
   addWorkloadRoutes(router, { store, platforms: federationOf(config).workloadIssuers });
   addScimRoutes(router, store);
+  addPeopleRoutes(router, store);
   const purposeCodes = config.purpose_codes.map((purpose) => purpose.code);
   addTaskRoutes(router, { store, tokens, purposeCodes });
   addTemplateRoutes(router, { store, tokens, purposeCodes });
@@ -98,6 +108,7 @@ function addApi(parts: HttpParts, book: PolicyBook, verification: VerificationKe
     transmitters: config.signals.transmitters,
   });
   addMessageRoutes(router, store);
+  addStatusListRoutes(router, { store, signer: () => parts.keyring.signer('token') });
   return router;
 }
 

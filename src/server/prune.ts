@@ -77,6 +77,7 @@ async function alone(store: Store, work: (store: Store) => Promise<void>): Promi
 async function pruneExpired(store: Store, artifacts: { prune(): Promise<number> }): Promise<void> {
   while ((await artifacts.prune()) > 0) await sql`select 1`.execute(store.db);
   await deleteWhere(store, 'ephemeral_entries', 'expires_at < now()');
+  await deleteWhere(store, 'token_statuses', 'expires_at < now()');
   await deleteWhere(store, 'revoked_tokens', `expires_at < now() - interval '${REVOKED_TOKENS_KEPT_SECONDS} seconds'`);
 }
 

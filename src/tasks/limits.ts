@@ -37,3 +37,5 @@ export const DELEGATE_ROUNDS_MAX = 3;
 export const POLICIES_NAMED_MAX = 16;
 /** Tokens issued so shortly after their agent was suspended count as issued before: clocks differ. */
 export const ISSUED_TOLERANCE_SECONDS = 5;
+/** Numbers of token statuses that a process takes at a time. */
+export const STATUS_NUMBERS_PER_BLOCK = 1_024;

@@ -557,6 +557,7 @@ export interface TokenStatusesTable {
   jti: string;
   status_index: number;
   delegation_id: string | null;
+  issued_at: Date;
   expires_at: Date;
 }
 

@@ -217,6 +217,7 @@ const STATEMENTS = [
     jti text primary key,
     status_index bigint not null unique,
     delegation_id text,
+    issued_at timestamptz not null,
     expires_at timestamptz not null
   )`,
   `create index token_statuses_expired on token_statuses (expires_at)`,
