@@ -10,7 +10,9 @@ import { addEntryRoutes } from './routes/entry.ts';
 import { addInboxRoutes } from './routes/inbox.ts';
 import { addMessageRoutes } from './routes/messages.ts';
 import { addPeopleRoutes } from './routes/people.ts';
+import { addSignalRoutes } from './routes/signals.ts';
 import { addStepUpRoutes } from './routes/step_ups.ts';
+import { addTaskTemplateRoutes } from './routes/task_templates.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addToolServerRoutes } from './routes/tool_servers.ts';
 import { addUpstreamRoutes } from './routes/upstream.ts';
@@ -27,11 +29,13 @@ export function createConsole(parts: ConsoleParts): Router {
   addInboxRoutes(at);
   addStepUpRoutes(at);
   addTaskRoutes(at);
+  addTaskTemplateRoutes(at);
   addAgentRoutes(at);
   addToolServerRoutes(at);
   addPeopleRoutes(at);
   addAuditRoutes(at);
   addMessageRoutes(at);
+  addSignalRoutes(at, parts.transmitters ?? []);
   addAccountRoutes(at);
   // Last: whatever nobody else answers.
   at.show('/{*path}', async () => refuseWith(refusal('not_found', 'This address leads nowhere.')));

@@ -29,8 +29,8 @@ export async function describeTask(
     ])
     .where('t.id', '=', input.taskId)
     .where(
-      sql<boolean>`${input.agentId}::text is null or t.agent_id = ${input.agentId} or exists (select 1 from delegations d
-        where d.task_id = t.id and ${input.agentId} = any(d.agent_chain))`,
+      sql<boolean>`(${input.agentId}::text is null or t.agent_id = ${input.agentId} or exists (select 1 from delegations d
+        where d.task_id = t.id and ${input.agentId} = any(d.agent_chain)))`,
     )
     .executeTakeFirst();
   if (row === undefined) return undefined;

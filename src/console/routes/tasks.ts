@@ -1,4 +1,5 @@
 import { csrfToken } from '../../people/csrf.ts';
+import { readBudget } from '../../tasks/budget.ts';
 import { listTasks } from '../../tasks/find.ts';
 import { endTask } from '../../tasks/finish.ts';
 import { readTrace } from '../../tasks/trace/read_trace.ts';
@@ -58,7 +59,8 @@ async function showOne(visit: PersonalVisit): Promise<Answer> {
   const trace = await readTrace(visit.store, { taskId: task.id, reader, after });
   if (!trace.ok) return refuseWith(trace.refusal, '/tasks');
   const history = traceSection(trace.value, new Date());
-  return showPage(taskPage({ ...entry(task), tools, purposeCode: task.purpose_code, history }, csrf));
+  const limits = await readBudget(visit.store.db, task.id);
+  return showPage(taskPage({ ...entry(task), tools, limits, purposeCode: task.purpose_code, history }, csrf));
 }
 
 async function end(visit: PersonalVisit): Promise<Answer> {
