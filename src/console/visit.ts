@@ -14,6 +14,8 @@ export interface ConsoleParts {
   readonly fetch: SafeFetch;
   /** Identity providers that people may sign in by. */
   readonly upstream: UpstreamProviders;
+  /** Issuers whose security events are acted on; none if left out. */
+  readonly transmitters?: readonly string[];
   /** Aborts when this process is about to end: pages that wait are answered, and ask another one. */
   readonly draining: AbortSignal;
 }

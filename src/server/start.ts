@@ -63,8 +63,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     closing.add('the sweep of step-ups', () => expiry.stop());
     const tasks = startTaskExpiry(store);
     closing.add('the sweep of tasks', () => tasks.stop());
-    const agents = startAgentUpkeep(store);
-    closing.add('the deadlines of agents', () => agents.stop());
+    closing.add('the deadlines of agents', startAgentUpkeep(store));
     const delivery = startDelivery(store, channels);
     closing.add('the delivery of messages', () => delivery.stop());
     const pruning = startPruning(store, foundation.artifacts.durable, config.retention);
@@ -74,8 +73,7 @@ export async function startServer({ config, log, onLost = () => {} }: StartOptio
     const { leases, stop: stopLeases } = await startLeases(store, keyring, log);
     closing.add('the leases of guards', stopLeases);
     const draining = new AbortController();
-    const signals = startTransmitting(store, { fetch, signer: () => keyring.signer('token') });
-    closing.add('the delivery of security events', signals.stop);
+    closing.add('the delivery of security events', startTransmitting(store, { fetch, keyring }).stop);
     const app = createHttpApp({
       config,
       store,

@@ -86,7 +86,7 @@ async function endTasks(count: number): Promise<string[]> {
 function startNode(times: Partial<PushTimes> = QUICK) {
   const { db, close } = openDatabase<Tables>({ connection: database.connection, poolMax: 4, log: silentLogger });
   const fetch = createSafeFetch({ allowedHosts: [receiver.host], timeoutMs: 10_000 });
-  const transmitting = startTransmitting(createTestStore({ db }), { fetch, signer: () => signer, times });
+  const transmitting = startTransmitting(createTestStore({ db }), { fetch, keyring: { signer: () => signer }, times });
   let stopping: Promise<void> | undefined;
   const stop = () => {
     stopping ??= transmitting.stop().then(close);

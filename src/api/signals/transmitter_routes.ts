@@ -6,13 +6,8 @@ import { whileParked } from '../../kernel/parking.ts';
 import { Places } from '../../kernel/places.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { POLL_WAIT_SECONDS, POLLS_PER_STREAM_MAX } from '../../signals/limits.ts';
-import {
-  changeStatus,
-  changeStream,
-  deleteStream,
-  NO_STREAM,
-  type StreamOwner,
-} from '../../signals/streams/change_stream.ts';
+import { changeStatus, changeStream, NO_STREAM, type StreamOwner } from '../../signals/streams/change_stream.ts';
+import { deleteStream } from '../../signals/streams/delete_stream.ts';
 import { makeStream } from '../../signals/streams/make_stream.ts';
 import { receiverName } from '../../signals/streams/receiver_name.ts';
 import {
@@ -107,7 +102,8 @@ function change(isWhole: boolean): Step {
 }
 
 async function remove(ctx: Context, owner: StreamOwner, { store }: TransmitterParts): Promise<Answered> {
-  const deleted = await deleteStream(store, String(ctx.query.stream_id ?? ''), owner);
+  const by = { kind: 'api_token', id: owner.apiTokenId } as const;
+  const deleted = await deleteStream(store, { streamId: String(ctx.query.stream_id ?? ''), owner, by });
   return deleted.ok ? ok(null, 204) : deleted;
 }
 

@@ -37,7 +37,7 @@ ${
 }
 <form method="post" action="/audit/verify"><input type="hidden" name="csrf" value="${page.csrf}"><button class="plain">Check the whole log now</button></form>
 <p class="hint">To check it without trusting this server, run <code>countersign audit verify</code>.</p></section>
-<p><a href="/messages">Messages that were not delivered</a></p>
+<p><a href="/messages">Messages that were not delivered</a> · <a href="/signals">Shared signals</a></p>
 <section><h2>Latest events</h2>
 ${page.entries.length === 0 ? html`<p class="empty">Everything that people, agents and tool servers do here will be listed, newest first.</p>` : table(page.entries)}</section>`;
   return { title: 'Audit', body, section: 'audit' };

@@ -119,20 +119,6 @@ async function dropWaiting(tx: Tx, streamId: string): Promise<void> {
   await tx.deleteFrom('signal_messages').where('stream_id', '=', streamId).where('state', '=', 'waiting').execute();
 }
 
-/** Deletes the stream with what waits for it, and with its dead letters. */
-export async function deleteStream(store: Store, streamId: string, owner: StreamOwner): Promise<Result<null, Refusal>> {
-  return transact(store, async (tx, afterCommit) => {
-    const stream = await lockStream(tx, owner.receiver, streamId);
-    if (stream === undefined) return refused(NO_STREAM);
-    await tx.deleteFrom('signal_streams').where('id', '=', streamId).execute();
-    await append(store, tx, afterCommit, {
-      kind: 'signal_stream.deleted',
-      ids: { stream: streamId, by: owner.apiTokenId, by_kind: 'api_token' },
-    });
-    return accepted(null);
-  });
-}
-
 function announce(store: Store, afterCommit: AfterCommit): void {
   afterCommit(() => store.ephemeral.publish(CHANNELS.signals, ''));
 }

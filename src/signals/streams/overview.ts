@@ -10,21 +10,20 @@ export interface StreamOverview {
   readonly status: 'enabled' | 'paused' | 'disabled';
   readonly waiting: number;
   readonly dead: number;
-  /** Sealed events that were not looked at yet. */
-  readonly behind: number;
-  readonly failing_since: Date | null;
-  readonly last_error: string | null;
-  readonly last_delivered_at: Date | null;
+  readonly failingSince: Date | null;
+  readonly lastError: string | null;
+  readonly lastDeliveredAt: Date | null;
 }
 
 /** Every stream there is, those that fail first. */
-export async function overviewOfStreams(store: Store): Promise<StreamOverview[]> {
+export async function overviewOfStreams({ db }: Pick<Store, 'db'>): Promise<StreamOverview[]> {
   const { rows } = await sql<StreamOverview>`
-    select s.id, s.receiver, s.method, s.endpoint, s.status, s.failing_since, s.last_error, s.last_delivered_at,
+    select s.id, s.receiver, s.method, s.endpoint, s.status, s.failing_since as "failingSince",
+      coalesce(s.last_error, (select max(last_error) from signal_messages m where m.stream_id = s.id)) as "lastError",
+      s.last_delivered_at as "lastDeliveredAt",
       (select count(*)::int from signal_messages m where m.stream_id = s.id and m.state = 'waiting') as waiting,
-      (select count(*)::int from signal_messages m where m.stream_id = s.id and m.state = 'failed') as dead,
-      greatest(0, (select coalesce(max(size), 0) from checkpoints) - s.position)::int as behind
+      (select count(*)::int from signal_messages m where m.stream_id = s.id and m.state = 'failed') as dead
     from signal_streams s
-    order by (s.failing_since is null), s.receiver, s.created_at`.execute(store.db);
+    order by (s.failing_since is null), s.receiver, s.created_at`.execute(db);
   return rows;
 }

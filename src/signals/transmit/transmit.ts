@@ -1,6 +1,6 @@
-import type { JWK } from 'jose';
 import { type Alarm, createAlarm } from '../../events/alarm.ts';
 import type { SafeFetch } from '../../kernel/safe_fetch.ts';
+import type { Keyring } from '../../keys/keyring.ts';
 import type { Unsubscribe } from '../../store/ephemeral.ts';
 import type { Store } from '../../store/store.ts';
 import { CHANNELS } from '../../store/wake.ts';
@@ -21,8 +21,8 @@ import { type Pushing, type PushTimes, pushStream } from './push_stream.ts';
 
 export interface TransmitParts {
   readonly fetch: SafeFetch;
-  /** The private key that signs tokens now. */
-  readonly signer: () => JWK;
+  /** Signs with the key of tokens. */
+  readonly keyring: Pick<Keyring, 'signer'>;
   readonly times?: Partial<PushTimes>;
 }
 
@@ -54,10 +54,11 @@ function startFilling(store: Store): { stop(): Promise<void> } {
   return { stop: loop };
 }
 
-function startPushing(store: Store, { fetch, signer, times }: TransmitParts): { stop(): Promise<void> } {
+function startPushing(store: Store, { fetch, keyring, times }: TransmitParts): { stop(): Promise<void> } {
   const alarm = createAlarm();
   const stopping = new AbortController();
   const busy = new Set<Promise<void>>();
+  const signer = () => keyring.signer('token');
   const pushing: Pushing = { store, fetch, signer, times: { ...TIMES, ...times }, stopping: stopping.signal };
   const stopLoop = startLoop(store, alarm, CHANNELS.signals, async () => {
     const max = PUSHES_AT_A_TIME_MAX - busy.size;
