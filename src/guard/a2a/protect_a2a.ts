@@ -43,7 +43,7 @@ const CARD_PATH = '/.well-known/agent-card.json';
  *   key: JSON.parse(readFileSync('guard-key.json', 'utf8')),
  *   agentCard,
  * });
- * createServer(toNodeHandler(agent)).listen(3000);
+ * createServer().on('request', toNodeHandler(agent)).listen(3000);
  * ```
  */
 export function protectA2A<Exchanged>(executor: AgentExecutor, options: A2AGuardOptions<Exchanged>): A2AServer {
