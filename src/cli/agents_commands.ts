@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 
+const load = () => import('./agents.ts');
+
 /** `countersign agents …`: what machines may do with agents, over REST with an API token. Loads the rest when one is run. */
 export function addAgentsCommands(program: Command, example: (...lines: string[]) => string): void {
   const agents = program
@@ -26,7 +28,6 @@ export function addAgentsCommands(program: Command, example: (...lines: string[]
       )
       .option('--json', 'print JSON');
   const one = (name: string, description: string) => add(name, description).argument('<agent>', 'the id: agt_…');
-  const load = () => import('./agents.ts');
   add('list', 'every agent: its state, its owner, when it was last used')
     .option('--state <state>', 'pending, active, suspended or offboarded')
     .action(async (options) => (await load()).agentsList(options));
@@ -53,6 +54,13 @@ export function addAgentsCommands(program: Command, example: (...lines: string[]
   one('keys', 'replace its keys; list an old one beside the new one to let them overlap')
     .requiredOption('--keys-file <file>', 'JSON Web Key Set with all public keys it has from now on')
     .action(async (id, options) => (await load()).agentsKeys(id, options));
+  addStops(one);
+  addPeople(one);
+}
+
+type AddCommand = (name: string, description: string) => Command;
+
+function addStops(one: AddCommand): void {
   one('suspend', 'stop everything it does, until it is resumed')
     .option('--reason <text>', 'for people to read')
     .action(async (id, options) => (await load()).agentsSuspend(id, options));
@@ -63,6 +71,9 @@ export function addAgentsCommands(program: Command, example: (...lines: string[]
     .option('--reason <text>', 'for people to read')
     .option('--yes', 'it cannot be undone')
     .action(async (id, options) => (await load()).agentsOffboard(id, options));
+}
+
+function addPeople(one: AddCommand): void {
   one('transfer', 'give it another owner or deputy')
     .option('--owner <person>', 'prs_…')
     .option('--deputy <person>', 'prs_…')

@@ -4,7 +4,8 @@ import type { Page } from 'playwright-core';
 import type { Part } from '../../examples/demo/parts.ts';
 import { ScriptedPerson } from '../../examples/demo/scripted_person.ts';
 import { acceptToolServer, type GatewayReady, registerAgent, startGateway } from '../../examples/demo/set_up.ts';
-import type { ServiceAgent } from '../../src/agent/index.ts';
+import { createServiceAgent, generateAgentKey, type ServiceAgent } from '../../src/agent/index.ts';
+import { createAgent } from '../../src/agents/registry.ts';
 import { freePort } from '../../src/cli/dev.ts';
 import { parseConfig } from '../../src/config.ts';
 import { silentLogger } from '../../src/kernel/logger.ts';
@@ -73,7 +74,8 @@ export async function startWorld(options: WorldOptions = {}): Promise<World> {
       folder,
       file: (name) => join(folder, name),
       textOf: (name) => readFile(join(folder, name), 'utf8').catch(() => null),
-      registerAgent: () => registerAgent(operator, issuer),
+      registerAgent: () =>
+        store.rules.singleOperator ? registerAgent(operator, issuer) : insertAgent(store, operatorId),
       signInLink: (personId = operatorId) => signInLink(store, issuer, personId),
       signIn: async (page, personId = operatorId) => {
         await page.goto(await signInLink(store, issuer, personId));
@@ -129,6 +131,15 @@ async function guardFiles(
 ): Promise<void> {
   closing.push(() => gateway.stop());
   await acceptToolServer(operator, gateway.ready);
+}
+
+/** Elsewhere a second administrator approves what the first proposes; that has tests of its own. */
+async function insertAgent(store: Store, by: string): Promise<ServiceAgent> {
+  const { key, publicJwk } = await generateAgentKey();
+  const said = { name: 'Notes agent', purpose: 'Keeps notes tidy', bound: null };
+  const made = await createAgent(store, { ...said, ownerId: by, by, keys: [publicJwk] });
+  if (!made.ok) throw new Error(made.refusal.message);
+  return createServiceAgent({ issuer: store.issuer, clientId: made.value.client_id, key });
 }
 
 async function signInLink(store: Store, issuer: string, personId: string): Promise<string> {
