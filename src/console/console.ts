@@ -11,7 +11,6 @@ import { addInboxRoutes } from './routes/inbox.ts';
 import { addMessageRoutes } from './routes/messages.ts';
 import { addPeopleRoutes } from './routes/people.ts';
 import { addSignalRoutes } from './routes/signals.ts';
-import { addSignalRoutes } from './routes/signals.ts';
 import { addStepUpRoutes } from './routes/step_ups.ts';
 import { addTaskTemplateRoutes } from './routes/task_templates.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
@@ -36,7 +35,6 @@ export function createConsole(parts: ConsoleParts): Router {
   addPeopleRoutes(at);
   addAuditRoutes(at);
   addMessageRoutes(at);
-  addSignalRoutes(at, parts.transmitters ?? []);
   addSignalRoutes(at, parts.transmitters ?? []);
   addAccountRoutes(at);
   // Last: whatever nobody else answers.
