@@ -19,8 +19,11 @@ export async function authenticateApiToken(
   }
   const found = await findApiToken(store, token, scope);
   if (!found.ok) {
-    const error = found.refusal.code === 'not_allowed' ? `insufficient_scope", scope="${scope}` : 'invalid_token';
-    ctx.set('WWW-Authenticate', `Bearer error="${error}"`);
+    const isNarrow = found.refusal.code === 'not_allowed';
+    ctx.set(
+      'WWW-Authenticate',
+      isNarrow ? `Bearer error="insufficient_scope", scope="${scope}"` : 'Bearer error="invalid_token"',
+    );
   }
   return found;
 }

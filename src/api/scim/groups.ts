@@ -8,7 +8,7 @@ import { findGroupResource, listGroups } from './find_groups.ts';
 import { listResponse, pageOf, project, wants } from './listing.ts';
 import { memberIdsOf, patchGroup } from './patch_group.ts';
 import { changesOf, patchRequestSchema } from './patch_request.ts';
-import type { ScimRefusal } from './scim_error.ts';
+import { type ScimRefusal, uniquely } from './scim_error.ts';
 import type { ScimAnswer, ScimRequest } from './scim_http.ts';
 
 const groupSchema = z.object({
@@ -36,7 +36,7 @@ export async function getGroup(request: ScimRequest): Answered {
 export async function postGroup(request: ScimRequest): Answered {
   const group = await readGroup(request);
   if (!group.ok) return group;
-  const created = await createGroup(request.store, { ...group.value, by: request.by });
+  const created = uniquely(await createGroup(request.store, { ...group.value, by: request.by }));
   return created.ok ? answerGroup(request, created.value.id, 201) : created;
 }
 
@@ -71,7 +71,7 @@ async function changeTo(
   change: (now: DirectoryGroup) => Result<DirectoryGroup, ScimRefusal>,
 ): Answered {
   const { store, id, by } = request;
-  const changed = await changeGroup(store, { id, by }, change);
+  const changed = uniquely(await changeGroup(store, { id, by }, change));
   return changed.ok ? answerGroup(request, id, 200) : changed;
 }
 

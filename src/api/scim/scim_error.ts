@@ -1,4 +1,5 @@
 import type { JsonObject } from '../../kernel/json.ts';
+import { type Result, refused } from '../../kernel/result.ts';
 import { REFUSALS, type Refusal } from '../../wire/refusals.ts';
 
 const ERROR_SCHEMA = 'urn:ietf:params:scim:api:messages:2.0:Error';
@@ -13,6 +14,12 @@ export interface ScimRefusal extends Refusal {
 
 export function invalid(scimType: ScimType, message: string): ScimRefusal {
   return { code: 'request_invalid', message, scimType };
+}
+
+/** Of a refusal by what must be unique; other conflicts have no word of their own. */
+export function uniquely<Value>(result: Result<Value, Refusal>): Result<Value, ScimRefusal> {
+  if (result.ok || result.refusal.code !== 'conflict') return result;
+  return refused({ ...result.refusal, scimType: 'uniqueness' });
 }
 
 /** RFC 7644 §3.12: the status is text, and is the status of the answer. */
@@ -33,5 +40,4 @@ export function scimErrorBody(found: ScimRefusal): { status: number; body: JsonO
 const DEFAULT_TYPES: Partial<Record<Refusal['code'], ScimType>> = {
   request_invalid: 'invalidValue',
   json_invalid: 'invalidSyntax',
-  conflict: 'uniqueness',
 };

@@ -9,7 +9,7 @@ import { findUserRow, listUsers } from './find_users.ts';
 import { listResponse, pageOf, project } from './listing.ts';
 import { changesOf, patchRequestSchema } from './patch_request.ts';
 import { patchUser } from './patch_user.ts';
-import type { ScimRefusal } from './scim_error.ts';
+import { type ScimRefusal, uniquely } from './scim_error.ts';
 import type { ScimAnswer, ScimRequest } from './scim_http.ts';
 import { parseUser, userResource, userSchema } from './user_resource.ts';
 
@@ -35,7 +35,7 @@ export async function postUser(request: ScimRequest): Answered {
   const body = await request.read(userSchema);
   const user = body.ok ? parseUser(body.value, true) : body;
   if (!user.ok) return user;
-  const created = await createUser(store, { user: user.value, by });
+  const created = uniquely(await createUser(store, { user: user.value, by }));
   if (!created.ok) return created;
   const settled = await setActive(request, created.value.id, user.value.isActive);
   return settled.ok ? answerUser(request, created.value.id, 201) : settled;
@@ -80,7 +80,7 @@ async function changeTo(
     const disabled = await setActive(request, id, false);
     if (!disabled.ok) return disabled;
   }
-  const changed = await changeUser(store, { id, by }, change);
+  const changed = uniquely(await changeUser(store, { id, by }, change));
   if (!changed.ok) return changed;
   const comesBack = wanted.value.isActive && !now.isActive;
   const settled = comesBack ? await setActive(request, id, true) : accepted(true);

@@ -40,9 +40,9 @@ async function beginAt(
   log: Logger,
 ): Promise<Result<URL, Refusal>> {
   const { settings } = client;
-  let url: URL;
   try {
-    url = oidc.buildAuthorizationUrl(await client.configuration(), {
+    // Refuses an address that is not https, or http where the issuer itself is.
+    const url = oidc.buildAuthorizationUrl(await client.configuration(), {
       redirect_uri: callback,
       scope: settings.scopes.join(' '),
       state: trip.state,
@@ -51,14 +51,11 @@ async function beginAt(
       code_challenge_method: 'S256',
       ...(settings.required_acr.length === 0 ? {} : { acr_values: settings.required_acr.join(' ') }),
     });
+    return accepted(url);
   } catch (error) {
     log.error({ ...explain(error), provider: settings.id }, 'an identity provider could not be asked what it offers');
     return refused(silent(settings.name));
   }
-  // The browser goes there: no other scheme than the issuer's own, or https.
-  if (url.protocol === 'https:' || url.protocol === new URL(settings.issuer).protocol) return accepted(url);
-  log.error({ provider: settings.id, protocol: url.protocol }, 'an identity provider names an address without https');
-  return refused(silent(settings.name));
 }
 
 async function finishAt(

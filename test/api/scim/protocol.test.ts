@@ -69,6 +69,18 @@ test('a directory sees and changes only people of a directory', async () => {
   expect(row.state).toBe('active');
 });
 
+test('the last administrator is not taken away by their directory, which is told why', async () => {
+  const { id } = (await server.call('POST', '/Users', { userName: 'boss@example.com' })).body;
+  const { db } = server.store;
+  await db.updateTable('people').set({ is_administrator: false }).where('is_administrator', '=', true).execute();
+  await db.updateTable('people').set({ is_administrator: true }).where('id', '=', id).execute();
+  const off = await server.call('PATCH', `/Users/${id}`, patch({ op: 'replace', value: { active: false } }));
+  const gone = await server.call('DELETE', `/Users/${id}`);
+  expect([off.status, off.body.scimType, gone.status]).toEqual([409, undefined, 409]);
+  expect(gone.body.detail).toContain('last administrator');
+  expect((await server.call('GET', `/Users/${id}`)).body.active).toBe(true);
+});
+
 describe('what it says of itself', () => {
   test('ServiceProviderConfig, ResourceTypes and Schemas are there, each also by id', async () => {
     const config = await server.call('GET', '/ServiceProviderConfig');
