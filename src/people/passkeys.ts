@@ -93,10 +93,14 @@ export async function removePasskey(
       const message = 'This is your last passkey: without it you could not sign in. Add another one first.';
       return refused(refusal('conflict', message));
     }
-    await tx.deleteFrom('passkeys').where('credential_id', '=', credentialId).execute();
+    const { device_type } = await tx
+      .deleteFrom('passkeys')
+      .where('credential_id', '=', credentialId)
+      .returning('device_type')
+      .executeTakeFirstOrThrow();
     await append(store, tx, afterCommit, {
       kind: 'passkey.removed',
-      ids: { person: personId, passkey: credentialId },
+      ids: { person: personId, passkey: credentialId, device_type },
     });
     return accepted(null);
   });
