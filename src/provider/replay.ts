@@ -21,8 +21,16 @@ export function detectReplays(provider: Provider, ephemeral: EphemeralStore): vo
     const key = `replay:${sha256Base64url(issuer, '\0', jti)}`;
     const isFirst = await ephemeral.putIfAbsent(key, '1', ttlMs);
     if (isFirst) assertRemembered(ephemeral, jti);
+    // RFC 9449 §5; the engine would speak of the grant, which is as good as before.
+    else if (isOfProof(jti)) throw refusedProof('the DPoP proof was used before: make a new one');
     return isFirst;
   };
+}
+
+function isOfProof(jti: string): boolean {
+  const ctx = Provider.ctx;
+  const assertion = unverifiedClaims(ctx?.oidc.params?.client_assertion);
+  return assertion?.jti !== jti && unverifiedClaims(ctx?.get('DPoP'))?.jti === jti;
 }
 
 /** The engine does not tell when that which has this `jti` was issued; the request does. */
