@@ -13,8 +13,6 @@ export const REGISTRATIONS_PER_MINUTE = 300;
 export const WAITS_PER_TOOL_SERVER_MAX = 512;
 /** Processes of one guard that wait for a lease at a time; each asks again every few seconds. */
 export const LEASES_PER_TOOL_SERVER_MAX = 64;
-/** Of an Idempotency-Key; a UUID in quotes has 38. */
-export const IDEMPOTENCY_KEY_CHARACTERS_MAX = 200;
 /** Calls of one tool server that are decided at a time, by all its guards together; below `overload.requests_max`. */
 export const EVALUATIONS_PER_TOOL_SERVER_MAX = 64;
 /** A guard reports its tools when it starts and when they change. */

@@ -11,11 +11,12 @@ import { recordRefusedTask } from '../tasks/record_refused.ts';
 import { startTask } from '../tasks/start.ts';
 import { startSubTask } from '../tasks/sub_task.ts';
 import { startFromTemplate } from '../tasks/templates/start.ts';
+import { readIdempotencyKey } from '../wire/idempotency_key.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { taskMembers } from '../wire/task_request.ts';
+import { readTraceparent } from '../wire/trace_context.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
-import { IDEMPOTENCY_KEY_CHARACTERS_MAX } from './limits.ts';
 import {
   authenticateAgent,
   authenticateCaller,
@@ -162,28 +163,11 @@ interface Repeat {
 
 /** What comes beside the body of a request that starts a task. */
 function readRepeat(ctx: Context): Result<Repeat, Refusal> {
-  const key = readIdempotencyKey(ctx);
+  const key = readIdempotencyKey(ctx.req.headers['idempotency-key']);
   if (!key.ok) return key;
-  // W3C Trace Context §3.2: one that is malformed is as none.
-  const traceparent = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(ctx.get('traceparent'))?.[0];
+  const traceparent = readTraceparent(ctx.req.headers.traceparent);
   return accepted({
     ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
     ...(traceparent === undefined ? {} : { traceparent }),
   });
-}
-
-/** draft-ietf-httpapi-idempotency-key-header §2.1: a string of RFC 9651 §3.3.3; without its quotes it is taken as well. */
-function readIdempotencyKey(ctx: Context): Result<string | undefined, Refusal> {
-  const header = ctx.req.headers['idempotency-key'];
-  if (header === undefined) return accepted(undefined);
-  const key = typeof header === 'string' ? /^"([!#-[\]-~]+)"$|^([!#-[\]-~]+)$/.exec(header) : null;
-  const value = key?.[1] ?? key?.[2];
-  return value !== undefined && value.length <= IDEMPOTENCY_KEY_CHARACTERS_MAX
-    ? accepted(value)
-    : refused(
-        refusal(
-          'request_invalid',
-          `The Idempotency-Key must be one string of 1 to ${IDEMPOTENCY_KEY_CHARACTERS_MAX} visible ASCII characters, such as "8e03978e-40d5".`,
-        ),
-      );
 }

@@ -26,7 +26,7 @@ export interface CallChain {
     readonly depth: number;
     /** What its budget, or one above it, counts (`model/budget.ts`); fixed when the tasks started. */
     readonly budgeted: readonly string[];
-    /** A person chose the purpose code: at consent, or with the template that the task was started from. */
+    /** A person chose the purpose code of the root task: at consent, or with the template it was started from. */
     readonly is_purpose_chosen: boolean;
   };
   readonly constraints: readonly BoundConstraint[];
@@ -130,7 +130,7 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
       tools: narrowest(row.task_tools, [row.delegated_tools, ...row.bounds]),
       depth: row.depth,
       budgeted: row.budgeted,
-      is_purpose_chosen: row.kind === 'interactive' || row.is_purpose_chosen,
+      is_purpose_chosen: row.is_purpose_chosen,
     },
     constraints: row.constraints ?? [],
     lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids },
@@ -163,7 +163,8 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
       ${groupsOf(sql`o.id`)} as owner_groups, ${groupsOf(sql`r.id`)} as requester_groups,
       (select jsonb_agg(x.bound) from agents x where x.id = any(c.agent_ids)) as bounds,
       (select coalesce(array_agg(distinct b.what), '{}') from task_budgets b where b.task_id = any(c.task_ids)) as budgeted,
-      t.template_id is not null or t.origin = 'consent' as is_purpose_chosen,
+      (select x.template_id is not null or x.oauth_grant_id is not null from tasks x
+        where x.id = c.task_ids[1]) as is_purpose_chosen,
       exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,
       exists (select 1 from agents x where x.id = any(c.agent_ids) and ${isOfBefore(sql`x.suspended_at`, claims)})
         as is_of_before,

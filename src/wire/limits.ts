@@ -56,3 +56,5 @@ export const VERIFICATION_STATE_CHARACTERS_MAX = 1_024;
 export const FOREIGN_TOKEN_CHARACTERS_MAX = 8 * 1024;
 /** How far the clock of another system may be ahead. */
 export const FOREIGN_TOKEN_CLOCK_SKEW_SECONDS = 10;
+/** Of an Idempotency-Key; a UUID in quotes has 38. */
+export const IDEMPOTENCY_KEY_CHARACTERS_MAX = 200;

@@ -95,6 +95,19 @@ describe('a service agent', () => {
     expect(await tasks()).toHaveLength(1);
   });
 
+  test('that asks again under its Idempotency-Key gets a token of the same task', async () => {
+    const send = async (purpose: string) => {
+      const details = JSON.stringify([{ type: 'mcp_task', tools: ['read_file'], purpose }]);
+      const proof = await clientAssertion(server, agent.clientId, agent.key);
+      const form = { grant_type: 'client_credentials', resource: notes.resource, authorization_details: details };
+      return postForm(server, '/token', { ...form, ...proof }, { 'Idempotency-Key': '"lost"' });
+    };
+    const [first, again] = [await send('Once'), await send('Once')];
+    expect(first.status).toBe(200);
+    expect(again.body.authorization_details).toEqual(first.body.authorization_details);
+    expect((await send('Twice')).body.error).toBe('invalid_authorization_details');
+  });
+
   test('starts one with tools of several servers, and gets tokens for each', async () => {
     const answer = await ask({
       tools: [

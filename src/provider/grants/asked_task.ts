@@ -9,8 +9,10 @@ import { recordRefusedTask } from '../../tasks/record_refused.ts';
 import { startTask } from '../../tasks/start.ts';
 import { startFromTemplate } from '../../tasks/templates/start.ts';
 import { findTemplateOf } from '../../tasks/templates/template.ts';
+import { readIdempotencyKey } from '../../wire/idempotency_key.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import type { McpTaskStart } from '../../wire/task_request.ts';
+import { readTraceparent } from '../../wire/trace_context.ts';
 import { assertBoundToken } from '../dpop_required.ts';
 import { findLiveTaskById, type KnownToolServer, type LiveTask } from '../live_task.ts';
 
@@ -33,7 +35,9 @@ export async function prepareAskedTask(store: Store, ctx: KoaContextWithOIDC, of
   const agent = await findServiceAgentByClient(store, client.clientId);
   if (agent === undefined) throw new errors.UnauthorizedClient('tasks are started by registered service agents');
   if (agent.state !== 'active') throw new errors.UnauthorizedClient('the agent is not active: ask its owner');
-  const request = await resolve(store, { ...of, agentId: agent.id, ownerId: agent.owner_id });
+  const repeat = readRepeat(ctx);
+  if (!repeat.ok) return refuse(store, agent.id, repeat.refusal);
+  const request = await resolve(store, { ...of, agentId: agent.id, ownerId: agent.owner_id, repeat: repeat.value });
   if (!request.ok) return refuse(store, agent.id, request.refusal);
   const { tools, seconds, begin } = request.value;
   if (!Object.hasOwn(tools, toolServer.id)) {
@@ -54,6 +58,22 @@ async function refuse(store: Store, agentId: string, found: Refusal): Promise<ne
   throw new errors.InvalidAuthorizationDetails(found.message);
 }
 
+interface Repeat {
+  readonly idempotencyKey?: string;
+  readonly traceparent?: string;
+}
+
+/** An agent that lost the answer asks again under the same key, and gets a token of the same task. */
+function readRepeat(ctx: KoaContextWithOIDC): Result<Repeat, Refusal> {
+  const key = readIdempotencyKey(ctx.req.headers['idempotency-key']);
+  if (!key.ok) return key;
+  const traceparent = readTraceparent(ctx.req.headers.traceparent);
+  return accepted({
+    ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+  });
+}
+
 interface Resolved {
   readonly tools: ToolSelection;
   readonly seconds: number;
@@ -62,10 +82,10 @@ interface Resolved {
 
 async function resolve(
   store: Store,
-  of: AskedOf & { readonly agentId: string; readonly ownerId: string },
+  of: AskedOf & { readonly agentId: string; readonly ownerId: string; readonly repeat: Repeat },
 ): Promise<Result<Resolved, Refusal>> {
   const { type: _, template: name, ...asked } = of.asked;
-  const { agentId, ownerId, purposeCodes } = of;
+  const { agentId, ownerId, purposeCodes, repeat } = of;
   const { clientId } = of.client;
   if (name !== undefined) {
     if (Object.keys(asked).some((member) => member !== 'seconds')) {
@@ -73,7 +93,8 @@ async function resolve(
     }
     const template = await findTemplateOf(store, agentId, name);
     const seconds = asked.seconds ?? template?.seconds ?? store.rules.taskSecondsDefault;
-    const begin = () => startFromTemplate(store, { agentId, clientId, template: name, seconds: asked.seconds });
+    const begin = () =>
+      startFromTemplate(store, { ...repeat, agentId, clientId, template: name, seconds: asked.seconds });
     // One that is unknown or not in force is refused by starting it, in the words for that.
     const tools = template?.tools ?? { [of.toolServer.id]: [] };
     return accepted({ tools, seconds, begin });
@@ -90,6 +111,6 @@ async function resolve(
   const resolved = await resolveAsked(store, { tools, budget: asked.budget, resource: of.toolServer.resource });
   if (!resolved.ok) return resolved;
   const task = { requesterId: ownerId, agentId, clientId, purpose, purposeCode, ...resolved.value, seconds };
-  const begin = () => startTask(store, { ...task, oauthGrantId: null });
+  const begin = () => startTask(store, { ...task, ...repeat, oauthGrantId: null });
   return accepted({ tools: resolved.value.tools, seconds, begin });
 }
