@@ -177,7 +177,7 @@ describe('the page of an agent', () => {
     recordAgentUse(served.store, { agentIds: [id], toolServerId: server, toolName: 'read_file' });
     await flushAgentUses(served.store);
     expect(await page(`/agents/${id}`, ada)).toContain('Take away the 2 tools it never used');
-    const forms = (await page(`/agents/${id}`, ada)).split('<form ').filter((form) => form.includes('never used'));
+    const forms = (await page(`/agents/${id}`, ada)).split('<form ').filter((form) => form.includes('it never used'));
     const [form] = forms;
     const fields = formOn(`<form ${form}`, `/agents/${id}/review`);
     expect((await served.post(`/agents/${id}/review`, cookies.get(ada)!, fields)).status).toBe(303);

@@ -1,7 +1,7 @@
-import type { AgentTerms } from '../../agents/terms.ts';
+import { type AgentTerms, addedTools } from '../../agents/terms.ts';
 import { type Html, html } from '../../kernel/html.ts';
 import { markedLine } from '../../kernel/marked_text.ts';
-import { sayTerm, stateTag, TERM_WORDS } from '../agent_words.ts';
+import { sayTerm, selectionHtml, stateTag, TERM_WORDS } from '../agent_words.ts';
 import type { Page } from '../frame.ts';
 import { markedHtml } from '../marked_html.ts';
 import { time } from '../words.ts';
@@ -13,15 +13,17 @@ import type { AgentView } from './agent_view.ts';
 export function agentPage(page: AgentView): Page {
   const isOver = page.state === 'offboarded';
   const isGoverned = page.may.govern && !isOver && page.state !== 'pending';
+  const isProposal = page.state === 'pending';
   const body = html`<h1>${markedHtml(page.name)} ${stateTag(page.state)}</h1>
 ${notices(page)}
-${page.state === 'pending' && proposal(page)}
+${isProposal && proposalNote(page)}
 ${page.pending !== null && waitingChange(page, page.pending)}
 <section>${facts(page)}</section>
-${!isOver && page.state !== 'pending' && reviewSection(page)}
+${!isOver && !isProposal && reviewSection(page)}
 ${page.keys !== null && keysSection(page, isGoverned)}
-${page.kind === 'service' && page.state !== 'pending' && peersSection(page, isGoverned)}
-${page.ownerships.length > 0 && ownershipSection(page)}
+${isProposal && decideProposal(page)}
+${page.kind === 'service' && !isProposal && peersSection(page, isGoverned)}
+${page.ownerships.length > 0 && !isProposal && ownershipSection(page)}
 ${isGoverned && html`<section><h2>Change it</h2>${changeForm(page)}${page.kind === 'service' && transferForm(page)}</section>`}
 ${isGoverned && stopForms(page)}
 <p><a href="/agents">All agents</a></p>`;
@@ -65,15 +67,18 @@ ${page.kind === 'service' && html`<dt>Deputy</dt><dd>${page.deputy === null ? 'n
 ${says('bound')}${page.kind === 'service' && html`${says('scopes')}${says('delegation_depth_max')}${says('trust_zone')}${says('dpop_required')}${says('key_days')}`}${says('ends_at')}${says('review_days')}</dl>`;
 }
 
-function proposal(page: AgentView): Html {
-  const { may, csrf, id } = page;
-  const hidden = html`<input type="hidden" name="csrf" value="${csrf}">`;
+function proposalNote(page: AgentView): Html {
   const who = page.proposedBy === null ? 'A machine' : markedHtml(page.proposedBy);
-  return html`<p class="note">${who} proposed this agent. It can do nothing until an administrator ${page.proposedBy !== null && html`other than ${markedHtml(page.proposedBy)} `}approves it as it is described here.</p>
-<div class="decide">${
+  return html`<p class="note">${who} proposed this agent. It can do nothing until an administrator ${page.proposedBy !== null && html`other than ${markedHtml(page.proposedBy)} `}approves it as it is described here.</p>`;
+}
+
+/** Below everything that is decided about. */
+function decideProposal({ may, csrf, id, owner, deputy }: AgentView): Html {
+  const hidden = html`<input type="hidden" name="csrf" value="${csrf}">`;
+  return html`<div class="decide">${
     may.approve &&
     html`<form method="post" action="/agents/${id}/approve" class="card">${hidden}
-<p>${markedHtml(page.owner.name)} will answer for it${page.deputy !== null && html`, or ${markedHtml(page.deputy.name)}`}. It may start tasks from then on.</p>
+<p>${markedHtml(owner.name)} will answer for it${deputy !== null && html`, or ${markedHtml(deputy.name)}`}. It may start tasks from then on.</p>
 <button class="primary">Approve this agent</button></form>`
   }${
     may.refuse &&
@@ -87,13 +92,15 @@ function waitingChange(page: AgentView, pending: NonNullable<AgentView['pending'
   const { may, csrf, id, terms } = page;
   const hidden = html`<input type="hidden" name="csrf" value="${csrf}"><input type="hidden" name="change" value="${pending.id}">`;
   const names = Object.keys(pending.terms) as (keyof AgentTerms)[];
-  const rows = names.map(
-    (name) =>
-      html`<tr><th scope="row">${TERM_WORDS[name]}</th><td>${sayTerm(name, terms[name], page.toolServers)}</td><td>${sayTerm(name, pending.terms[name]!, page.toolServers)}</td></tr>`,
-  );
+  const rows = names.map((name) => {
+    const [from, to] = [terms[name], pending.terms[name]!].map((value) =>
+      sayTerm(name, value as never, page.toolServers),
+    );
+    return html`<dt>${TERM_WORDS[name]}</dt><dd>Now: ${from}<br><strong>Asked for:</strong> ${to}${name === 'bound' && added(page, pending.terms.bound ?? null)}</dd>`;
+  });
   return html`<section class="card"><h2>${markedHtml(pending.byName)} asks for more</h2>
 <p>Since ${time(new Date(pending.at))}. Nothing of it holds until another administrator approves it.</p>
-<div class="scroll"><table><thead><tr><th scope="col">What</th><th scope="col">Now</th><th scope="col">Asked for</th></tr></thead><tbody>${rows}</tbody></table></div></section>
+<dl class="facts">${rows}</dl></section>
 <div class="decide">${
     may.approveChange &&
     html`<form method="post" action="/agents/${id}/change/approve" class="card">${hidden}<p>From then on the agent may do this.</p><button class="primary">Approve this change</button></form>`
@@ -101,6 +108,12 @@ function waitingChange(page: AgentView, pending: NonNullable<AgentView['pending'
     may.govern &&
     html`<form method="post" action="/agents/${id}/change/refuse" class="card">${hidden}<p>The agent stays as it is now.</p><button class="secondary">Drop this change</button></form>`
   }</div>`;
+}
+
+/** Of a long list, what is new in it. */
+function added({ terms, toolServers }: AgentView, bound: AgentTerms['bound']): Html | false {
+  if (bound === null) return false;
+  return html`<br><strong>Of that is new:</strong> ${selectionHtml(addedTools(terms.bound ?? {}, bound), toolServers)}`;
 }
 
 function keysSection(page: AgentView, isGoverned: boolean): Html {

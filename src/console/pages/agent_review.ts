@@ -23,12 +23,12 @@ function nothing({ review }: AgentView): Html {
 function table(page: AgentView): Html {
   const { review } = page;
   const mayTake = page.may.govern && review.is_bounded;
-  return html`<div class="scroll"><table><thead><tr><th scope="col">Tool</th><th scope="col">Last used</th>${mayTake && html`<th scope="col"><span class="muted">Take away</span></th>`}</tr></thead><tbody>${review.tools.map(
+  return html`<table class="wide-first"><thead><tr><th scope="col">Tool</th>${mayTake && html`<td></td>`}</tr></thead><tbody>${review.tools.map(
     (tool) =>
-      html`<tr><td><code>${markedHtml(tool.tool)}</code><br><span class="muted">${markedHtml(tool.tool_server)}${!tool.is_listed && ', which does not list it any more'}</span></td><td>${tool.last_used_at === null ? html`<span class="tag danger">never</span>` : time(tool.last_used_at)}</td>${
+      html`<tr><td><code>${markedHtml(tool.tool)}</code> ${tool.last_used_at === null && html`<span class="tag danger">never used</span>`}<br><span class="muted">${markedHtml(tool.tool_server)}${!tool.is_listed && ', which does not list it any more'}${tool.last_used_at !== null && html`, last used ${time(tool.last_used_at)}`}</span></td>${
         mayTake && html`<td>${removeForm(page, [tool], html`Take away`, 'plain')}</td>`
       }</tr>`,
-  )}</tbody></table></div>`;
+  )}</tbody></table>`;
 }
 
 function reviewForms(page: AgentView): Html {
