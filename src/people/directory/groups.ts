@@ -10,7 +10,8 @@ import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { GROUP_NAME_CHARACTERS_MAX } from '../limits.ts';
 import { parseVisibleName } from '../visible_name.ts';
 import { parseExternalId } from './directory_user.ts';
-import { lockDirectory } from './lock.ts';
+import { refusingDuplicates } from './duplicates.ts';
+import { lockKeys } from './lock.ts';
 import { changeMembers, checkMembers, membersOf, touchPeople } from './members.ts';
 
 /** A group as its directory describes it. */
@@ -20,6 +21,7 @@ export interface DirectoryGroup {
   readonly memberIds: readonly string[];
 }
 
+const TAKEN = refusal('conflict', 'There is a group of this name already.');
 const NO_GROUP = refusal('not_found', 'There is no such group.');
 
 export async function createGroup(
@@ -27,10 +29,10 @@ export async function createGroup(
   input: DirectoryGroup & { readonly by: Acting },
 ): Promise<Result<{ id: string }, Refusal>> {
   return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
     const group = await checkGroup(tx, input, null);
     if (!group.ok) return group;
     const id = await insertGroup(store, tx, afterCommit, { ...group.value, source: 'scim', by: input.by });
+    if (id === undefined) return refused(TAKEN);
     await changeMembers(store, tx, afterCommit, {
       groupId: id,
       added: group.value.memberIds,
@@ -48,27 +50,29 @@ export async function changeGroup(
   change: (now: DirectoryGroup) => Result<DirectoryGroup, Refusal>,
 ): Promise<Result<{ id: string }, Refusal>> {
   const { id, by } = input;
-  return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
-    const row = await findGroup(tx, id);
-    if (row === undefined) return refused(NO_GROUP);
-    const before = await membersOf(tx, id);
-    const wanted = change({ displayName: row.display_name, externalId: row.external_id, memberIds: before });
-    const group = wanted.ok ? await checkGroup(tx, wanted.value, id) : wanted;
-    if (!group.ok) return group;
-    const { displayName, externalId, memberIds } = group.value;
-    const isRenamed = displayName !== row.display_name;
-    if (isRenamed || externalId !== row.external_id) {
-      // A gate may name the group: whoever is in it is somebody else to it now.
-      if (isRenamed) await touchPeople(tx, before);
-      await updateGroup(store, tx, afterCommit, { id, displayName, externalId, by });
-    }
-    const [old, all] = [new Set(before), new Set(memberIds)];
-    const added = [...all].filter((member) => !old.has(member));
-    const removed = before.filter((member) => !all.has(member));
-    await changeMembers(store, tx, afterCommit, { groupId: id, added, removed, by });
-    return accepted({ id });
-  });
+  const work = () =>
+    transactRepeatably(store, async (tx, afterCommit) => {
+      await lockKeys(tx, [`group:${id}`]);
+      const row = await findGroup(tx, id);
+      if (row === undefined) return refused(NO_GROUP);
+      const before = await membersOf(tx, id);
+      const wanted = change({ displayName: row.display_name, externalId: row.external_id, memberIds: before });
+      const group = wanted.ok ? await checkGroup(tx, wanted.value, id) : wanted;
+      if (!group.ok) return group;
+      const { displayName, externalId, memberIds } = group.value;
+      const isRenamed = displayName !== row.display_name;
+      if (isRenamed || externalId !== row.external_id) {
+        // A gate may name the group: whoever is in it is somebody else to it now.
+        if (isRenamed) await touchPeople(tx, before);
+        await updateGroup(store, tx, afterCommit, { id, displayName, externalId, by });
+      }
+      const [old, all] = [new Set(before), new Set(memberIds)];
+      const added = [...all].filter((member) => !old.has(member));
+      const removed = before.filter((member) => !all.has(member));
+      await changeMembers(store, tx, afterCommit, { groupId: id, added, removed, by });
+      return accepted({ id });
+    });
+  return refusingDuplicates('groups_by_name', TAKEN, work);
 }
 
 /** Its members are in it no more; decisions that were made as its members do not count from now on. */
@@ -78,7 +82,7 @@ export async function deleteGroup(
 ): Promise<Result<null, Refusal>> {
   const { id, by } = input;
   return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
+    await lockKeys(tx, [`group:${id}`]);
     if ((await findGroup(tx, id)) === undefined) return refused(NO_GROUP);
     await touchPeople(tx, await membersOf(tx, id));
     await tx
@@ -91,18 +95,21 @@ export async function deleteGroup(
   });
 }
 
-/** Makes the group's row, without members, under `lockDirectory`; the caller has checked its name. */
+/** Makes the group's row, without members; undefined if there is a group of this name by now. */
 export async function insertGroup(
   store: Store,
   tx: Tx,
   afterCommit: AfterCommit,
   group: Pick<DirectoryGroup, 'displayName' | 'externalId'> & { source: 'oidc' | 'scim'; by: Acting },
-): Promise<string> {
+): Promise<string | undefined> {
   const id = newId('grp');
-  await tx
+  const made = await tx
     .insertInto('groups')
     .values({ id, display_name: group.displayName, external_id: group.externalId, source: group.source })
-    .execute();
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  if (made === undefined) return undefined;
   await append(store, tx, afterCommit, {
     kind: 'group.changed',
     ids: { group: id, made: 'yes', source: group.source, ...actingIds(group.by) },
@@ -112,7 +119,7 @@ export async function insertGroup(
 }
 
 /** The live group of this name, whatever the case of its letters. */
-export async function findGroupByName(tx: Tx, name: string): Promise<Selectable<GroupsTable> | undefined> {
+async function findGroupByName(tx: Tx, name: string): Promise<Selectable<GroupsTable> | undefined> {
   return tx
     .selectFrom('groups')
     .selectAll()
@@ -170,8 +177,9 @@ async function checkGroup(
   if (!externalId.ok) return externalId;
   const same = await findGroupByName(tx, name.value);
   if (same !== undefined && same.id !== ownId) {
-    const where = same.source === 'scim' ? 'already' : 'already, made by sign-ins; another name is needed';
-    return refused(refusal('conflict', `There is a group of this name ${where}.`));
+    if (same.source === 'scim') return refused(TAKEN);
+    const words = 'Sign-ins by an identity provider made a group of this name. Choose another one, here or for theirs.';
+    return refused(refusal('conflict', words));
   }
   const memberIds = [...new Set(group.memberIds)];
   const members = await checkMembers(tx, memberIds);

@@ -1,13 +1,18 @@
 import { sql } from 'kysely';
 import type { Tx } from '../../store/store.ts';
 
-/** The number only has to differ from other locks of ours. */
-const DIRECTORY_LOCK = 7_310_021;
+/** Of what there is to be one only, or one change at a time, although no row of it may be there yet. */
+export type DirectoryKey =
+  | `identity:${string}` // a subject of an issuer
+  | `external_id:${string}` // by which directory and provider know the same person
+  | `group:${string}`; // the members of a group
 
 /**
- * Changes by a directory, and first sign-ins, pass one at a time: what is looked up before is still so when it is written.
- * It comes before the locks of people, always.
+ * Holds these until the transaction ends: what is looked up after this is still so when it is written. In one order, and
+ * before the locks of people, always.
  */
-export async function lockDirectory(tx: Tx): Promise<void> {
-  await sql`select pg_advisory_xact_lock(${DIRECTORY_LOCK})`.execute(tx);
+export async function lockKeys(tx: Tx, keys: readonly DirectoryKey[]): Promise<void> {
+  for (const key of [...new Set(keys)].sort()) {
+    await sql`select pg_advisory_xact_lock(hashtextextended(${`directory:${key}`}, 0))`.execute(tx);
+  }
 }

@@ -14,7 +14,7 @@ export interface MembersChange {
 }
 
 /**
- * Adds and removes members, under `lockDirectory`. People are locked, in order, before anything is written, and their
+ * Adds and removes members, under the key of the group where all of them are replaced. People are locked, in order, before anything is written, and their
  * version changes: a decision or the use of a grant that is under way comes wholly before or sees the new groups.
  */
 export async function changeMembers(

@@ -9,7 +9,8 @@ import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { USER_HANDLE_BYTES } from '../limits.ts';
 import { checkUser, type DirectoryUser } from './directory_user.ts';
-import { lockDirectory } from './lock.ts';
+import { refusingDuplicates } from './duplicates.ts';
+import { lockKeys } from './lock.ts';
 
 const NO_USER = refusal('not_found', 'There is no such user.');
 const TAKEN = refusal('conflict', 'Another user has this userName.');
@@ -25,41 +26,43 @@ export async function createUser(
   const checked = checkUser(input.user);
   if (!checked.ok) return checked;
   const user = checked.value;
-  return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
-    if (await isTaken(tx, user.userName, null)) return refused(TAKEN);
-    const known = user.externalId === null ? [] : await signedInBefore(tx, user.externalId);
-    if (known.length === 1) {
-      const id = known[0]!;
-      await updateUser(store, tx, afterCommit, { id, user, by: input.by });
+  const work = () =>
+    transactRepeatably(store, async (tx, afterCommit) => {
+      if (user.externalId !== null) await lockKeys(tx, [`external_id:${user.externalId}`]);
+      if (await isTaken(tx, user.userName, null)) return refused(TAKEN);
+      const known = user.externalId === null ? [] : await signedInBefore(tx, user.externalId);
+      if (known.length === 1) {
+        const id = known[0]!;
+        await updateUser(store, tx, afterCommit, { id, user, by: input.by });
+        return accepted({ id });
+      }
+      const id = newId('prs');
+      await tx
+        .insertInto('people')
+        .values({
+          id,
+          ...columnsOf(user),
+          state: user.isActive ? 'active' : 'disabled',
+          is_administrator: false,
+          user_handle: randomBytes(USER_HANDLE_BYTES),
+          source: 'scim',
+        })
+        .execute();
+      await append(store, tx, afterCommit, {
+        kind: 'person.created',
+        ids: {
+          person: id,
+          is_administrator: 0,
+          source: 'scim',
+          is_active: Number(user.isActive),
+          created_by: input.by.id,
+          ...actingIds(input.by),
+        },
+        personal: { display_name: user.displayName, user_name: user.userName },
+      });
       return accepted({ id });
-    }
-    const id = newId('prs');
-    await tx
-      .insertInto('people')
-      .values({
-        id,
-        ...columnsOf(user),
-        state: user.isActive ? 'active' : 'disabled',
-        is_administrator: false,
-        user_handle: randomBytes(USER_HANDLE_BYTES),
-        source: 'scim',
-      })
-      .execute();
-    await append(store, tx, afterCommit, {
-      kind: 'person.created',
-      ids: {
-        person: id,
-        is_administrator: 0,
-        source: 'scim',
-        is_active: Number(user.isActive),
-        created_by: input.by.id,
-        ...actingIds(input.by),
-      },
-      personal: { display_name: user.displayName, user_name: user.userName },
     });
-    return accepted({ id });
-  });
+  return refusingDuplicates('people_by_user_name', TAKEN, work);
 }
 
 /**
@@ -72,21 +75,23 @@ export async function changeUser(
   change: (now: DirectoryUser) => Result<DirectoryUser, Refusal>,
 ): Promise<Result<{ id: string }, Refusal>> {
   const { id, by } = input;
-  return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
-    const now = await findUser(tx, id);
-    if (now === undefined) return refused(NO_USER);
-    const wanted = change(now);
-    const checked = wanted.ok ? checkUser(wanted.value) : wanted;
-    if (!checked.ok) return checked;
-    const user = checked.value;
-    if (await isTaken(tx, user.userName, id)) return refused(TAKEN);
-    const isSame = (Object.keys(columnsOf(user)) as (keyof ReturnType<typeof columnsOf>)[]).every(
-      (column) => columnsOf(user)[column] === columnsOf(now)[column],
-    );
-    if (!isSame) await updateUser(store, tx, afterCommit, { id, user, by });
-    return accepted({ id });
-  });
+  const work = () =>
+    transactRepeatably(store, async (tx, afterCommit) => {
+      await tx.selectFrom('people').select('id').where('id', '=', id).forNoKeyUpdate().execute();
+      const now = await findUser(tx, id);
+      if (now === undefined) return refused(NO_USER);
+      const wanted = change(now);
+      const checked = wanted.ok ? checkUser(wanted.value) : wanted;
+      if (!checked.ok) return checked;
+      const user = checked.value;
+      if (await isTaken(tx, user.userName, id)) return refused(TAKEN);
+      const isSame = (Object.keys(columnsOf(user)) as (keyof ReturnType<typeof columnsOf>)[]).every(
+        (column) => columnsOf(user)[column] === columnsOf(now)[column],
+      );
+      if (!isSame) await updateUser(store, tx, afterCommit, { id, user, by });
+      return accepted({ id });
+    });
+  return refusingDuplicates('people_by_user_name', TAKEN, work);
 }
 
 /** The user of the directory with this id; undefined also for people who are none of its. */

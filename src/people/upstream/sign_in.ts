@@ -6,7 +6,7 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { AfterCommit, Store, Tx } from '../../store/store.ts';
 import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
-import { lockDirectory } from '../directory/lock.ts';
+import { lockKeys } from '../directory/lock.ts';
 import { USER_HANDLE_BYTES } from '../limits.ts';
 import { lockPersonForChange, startSession } from '../session.ts';
 import type { Admitted } from './admit.ts';
@@ -26,7 +26,9 @@ export async function signInUpstream(
   admitted: Admitted,
 ): Promise<Result<{ personId: string; cookieValue: string }, Refusal>> {
   return transactRepeatably(store, async (tx, afterCommit) => {
-    await lockDirectory(tx);
+    const { issuer, subject, directoryId } = admitted;
+    const shared = directoryId === null ? [] : [`external_id:${directoryId}` as const];
+    await lockKeys(tx, [`identity:${issuer} ${subject}`, ...shared]);
     const person = await personOf(store, tx, afterCommit, admitted);
     if (!person.ok) return person;
     const personId = person.value;

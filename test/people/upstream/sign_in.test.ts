@@ -230,3 +230,18 @@ test(`of ${PARALLEL} browsers that come at once for the first time, all are one 
   expect(ids.size).toBe(1);
   expect(ids.has(undefined)).toBe(false);
 });
+
+test(`${PARALLEL} people who come at once with the same new groups are all in them`, async () => {
+  const names = ['staff', ...Array.from({ length: 5 }, (_, index) => `new-${index}`)];
+  const trips: { browser: ReturnType<UpstreamConsole['newBrowser']>; answer: URL }[] = [];
+  for (let index = 0; index < PARALLEL; index += 1) {
+    people += 1;
+    await says({ groups: index % 2 === 0 ? names : [...names].reverse() });
+    const browser = site.newBrowser();
+    trips.push({ browser, answer: await site.goThere(browser, 'corp') });
+  }
+  const landed = await Promise.all(trips.map(({ browser, answer }) => site.comeBack(browser, answer)));
+  const ids = landed.map((one) => one.signedIn?.person.id);
+  expect(new Set(ids).size).toBe(PARALLEL);
+  for (const id of ids) expect(await groupsOf(id!)).toEqual([...names].sort());
+});
