@@ -7,12 +7,3 @@ export interface Ended {
 }
 
 export const NOTHING_ENDED: Ended = { tasks: 0, delegations: 0, step_ups: 0, grants: 0 };
-
-export function bothEnded(one: Ended, other: Ended): Ended {
-  return {
-    tasks: one.tasks + other.tasks,
-    delegations: one.delegations + other.delegations,
-    step_ups: one.step_ups + other.step_ups,
-    grants: one.grants + other.grants,
-  };
-}
