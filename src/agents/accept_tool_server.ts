@@ -118,7 +118,7 @@ export async function rejectToolServer(
   });
 }
 
-async function isActiveAdministrator(tx: Tx, personId: string): Promise<boolean> {
+export async function isActiveAdministrator(tx: Tx, personId: string): Promise<boolean> {
   const person = await tx
     .selectFrom('people')
     .select('id')

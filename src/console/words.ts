@@ -50,7 +50,8 @@ export function deploymentText(deployment: string): string {
     return deployment;
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) return deployment;
-  const { url, command, args, name, version } = parsed as JsonObject;
+  const { url, command, args, agent, name: program, version } = parsed as JsonObject;
+  const name = program ?? agent;
   if (typeof url === 'string') return url;
   if (typeof name === 'string') return `${name} ${typeof version === 'string' ? version : ''}`.trim();
   if (typeof command !== 'string') return deployment;

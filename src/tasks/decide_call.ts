@@ -109,7 +109,7 @@ export function decideOnCall(
     const message = `This was delegated only where the argument ${unmet.argument} of "${action.name}" is ${describeConstraint(unmet)}.`;
     return deny(refusal('outside_delegation', message));
   }
-  return decideCall(book.engine, policy.value.compiled, {
+  const decision = decideCall(book.engine, policy.value.compiled, {
     action: kind,
     server: server.name,
     target: action.name,
@@ -133,4 +133,9 @@ export function decideOnCall(
     approvals: input.approvals,
     amr: chain.amr,
   });
+  // Nobody agreed that these two work together, so that a person must have looked at this very call.
+  const isUnasked = decision.kind === 'permit' && input.approvals.length === 0;
+  if (!isUnasked || chain.isPeer) return decision;
+  const message = `The agent at this address takes no work from "${chain.agent.name}": they are no peers.`;
+  return deny(refusal('peer_unknown', message));
 }

@@ -32,6 +32,8 @@ export interface CallChain {
   readonly constraints: readonly BoundConstraint[];
   readonly lineage: Lineage;
   readonly amr: readonly string[];
+  /** Where an agent acts at the token's audience: both were made peers of each other. True where none acts. */
+  readonly isPeer: boolean;
   /** The thumbprint of the key that the token is bound to; null for a bearer token. */
   readonly jkt: string | null;
   /** When all of this was so, by the clock of PostgreSQL. */
@@ -76,6 +78,7 @@ interface ChainRow extends Lineage {
   readonly bounds: readonly (ToolSelection | null)[];
   readonly budgeted: readonly string[];
   readonly is_purpose_chosen: boolean;
+  readonly is_peer: boolean;
   readonly is_revoked: boolean;
   /** An agent of the chain was suspended since the token was issued, and is active again. */
   readonly is_of_before: boolean;
@@ -135,6 +138,7 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
     constraints: row.constraints ?? [],
     lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids },
     amr: claims.amr ?? [],
+    isPeer: row.is_peer,
     jkt: claims.cnf?.jkt ?? null,
     readAt: row.read_at,
   });
@@ -165,6 +169,10 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
       (select coalesce(array_agg(distinct b.what), '{}') from task_budgets b where b.task_id = any(c.task_ids)) as budgeted,
       (select x.template_id is not null or x.oauth_grant_id is not null from tasks x
         where x.id = c.task_ids[1]) as is_purpose_chosen,
+      not exists (select 1 from tool_servers s where s.resource = ${claims.aud} and s.state = 'active'
+        and s.agent_id <> a.id and 2 > (select count(*) from agent_peers p
+          where (p.agent_id = a.id and p.direction = 'to' and p.peer_id = s.agent_id)
+            or (p.agent_id = s.agent_id and p.direction = 'from' and p.peer_id = a.id))) as is_peer,
       exists (select 1 from revoked_tokens x where x.jti = ${claims.jti}) as is_revoked,
       exists (select 1 from agents x where x.id = any(c.agent_ids) and ${isOfBefore(sql`x.suspended_at`, claims)})
         as is_of_before,

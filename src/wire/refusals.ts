@@ -48,6 +48,10 @@ export const REFUSALS = {
   outside_delegation: { status: 403, next: 'Do it within what was handed to you, or ask whoever handed it for more.' },
   budget_used_up: { status: 403, next: 'The task has used up what it was given. Start a new one, or ask for more.' },
   delegation_refused: { status: 403, next: 'Do not retry: this work may not be handed on in this way.' },
+  peer_unknown: {
+    status: 403,
+    next: 'Ask those who answer for both agents to make them peers of each other.',
+  },
   tool_server_inactive: { status: 403, next: 'An administrator must accept this tool server first.' },
   task_ended: { status: 401, next: 'The task has ended. Start a new one.' },
   task_invalid: { status: 400, next: 'Name an active task of the same agent and tool server.' },

@@ -92,6 +92,8 @@ describe('the page of a tool server', () => {
       owner: EVIL,
       createdAt: SAMPLE_NOW,
       csrf: 'c',
+      agents: [{ id: 'agt_x', name: EVIL, isActing: true }],
+      mayPair: true,
       mayDecide: true,
       tools: [
         {

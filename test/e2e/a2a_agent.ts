@@ -54,11 +54,9 @@ export async function startWorkingAgent(
   const page = await world.operator.submit(await world.operator.open(console_url), { action: /\/accept$/ });
   if (page.status !== 200) throw new Error(textOf(page.html));
   await ready;
-  await world.store.db
-    .updateTable('tool_servers')
-    .set({ agent_id: options.agentId })
-    .where('id', '=', toolServerId)
-    .execute();
+  const serverPage = await world.operator.open(`/tool-servers/${toolServerId}`);
+  const paired = await world.operator.submit(serverPage, { action: /\/agent$/ }, { agent: options.agentId });
+  if (paired.status !== 200) throw new Error(textOf(paired.html));
   return {
     resource,
     origin,

@@ -30,6 +30,9 @@ export interface ToolServerPage {
   readonly createdAt: Date;
   readonly tools: readonly ToolView[];
   readonly csrf: string;
+  /** Agents with keys of their own; one of them may act at this address. */
+  readonly agents: readonly { readonly id: string; readonly name: string; readonly isActing: boolean }[];
+  readonly mayPair: boolean;
   readonly mayDecide: boolean;
 }
 
@@ -40,15 +43,29 @@ const RISK_WORDS: Readonly<Record<RiskClass, string>> = {
 };
 
 export function toolServerPage(page: ToolServerPage): Page {
+  const acting = page.agents.find(({ isActing }) => isActing);
   const body = html`<h1>${markedHtml(page.name)} ${stateTag(page.state)}</h1>
 <dl class="facts">
 <dt>Address</dt><dd><code>${markedHtml(page.resource)}</code></dd>
 <dt>It runs</dt><dd><code>${markedHtml(deploymentText(page.deployment))}</code></dd>
 <dt>Key of its guard</dt><dd><code>${markedHtml(page.keyThumbprint)}</code></dd>
 <dt>Owner</dt><dd>${page.owner ?? 'nobody yet: whoever accepts it'}</dd>
+${acting !== undefined && html`<dt>The agent there</dt><dd><a href="/agents/${acting.id}">${markedHtml(acting.name)}</a></dd>`}
 <dt>Asked</dt><dd>${time(page.createdAt)}</dd></dl>
-${page.state === 'pending' && page.mayDecide ? registration(page) : tools(page)}`;
+${page.state === 'pending' && page.mayDecide ? registration(page) : tools(page)}
+${page.mayPair && pairing(page)}`;
   return { title: markedLine(page.name), body, section: 'tool_servers' };
+}
+
+function pairing(page: ToolServerPage): Html {
+  return html`<form method="post" action="/tool-servers/${page.id}/agent" class="card">
+<input type="hidden" name="csrf" value="${page.csrf}">
+<h2>Who acts at this address?</h2>
+<p>Name an agent if other agents send it work here, or if this server calls further tools itself. It may then go on with the work that callers bring, as far as they and policy let it. Leave it at nobody for a plain tool server.</p>
+<div class="field"><label for="agent">Agent</label><select id="agent" name="agent"><option value="">Nobody</option>${page.agents.map(
+    ({ id, name, isActing }) => html`<option value="${id}" ${isActing && html`selected`}>${markedLine(name)}</option>`,
+  )}</select></div>
+<button class="secondary">Save</button></form>`;
 }
 
 function registration(page: ToolServerPage): Html {

@@ -1,10 +1,13 @@
 import { acceptToolServer, rejectToolServer } from '../../agents/accept_tool_server.ts';
+import { pairToolServer } from '../../agents/pair_tool_server.ts';
+import { listAgents } from '../../agents/registry.ts';
 import { acceptToolChanges } from '../../agents/report_manifest.ts';
 import { findToolServer, listToolServers, listTools, type Tool } from '../../agents/tool_servers.ts';
+import type { Result } from '../../kernel/result.ts';
 import { toolDescription } from '../../model/tool_definition.ts';
 import { csrfToken } from '../../people/csrf.ts';
 import { RISK_CLASSES, type RiskClass } from '../../wire/manifest.ts';
-import { refusal } from '../../wire/refusals.ts';
+import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import type { Form } from '../form.ts';
 import { personNames } from '../lookups.ts';
@@ -20,6 +23,7 @@ export function addToolServerRoutes(at: Entrances): void {
   at.showPerson('/tool-servers/:id', showOne);
   at.postAdministrator('/tool-servers/:id/accept', PURPOSE, accept);
   at.postAdministrator('/tool-servers/:id/reject', PURPOSE, reject);
+  at.postAdministrator('/tool-servers/:id/agent', PURPOSE, pair);
   at.postPerson('/tool-servers/:id/tools', PURPOSE, acceptTools);
 }
 
@@ -57,6 +61,10 @@ async function showOne(visit: PersonalVisit): Promise<Answer> {
       createdAt: server.created_at,
       tools: tools.map(toolView),
       csrf: csrfToken(store, signedIn, PURPOSE.replace('{id}', server.id)),
+      agents: (await listAgents(store))
+        .filter(({ kind, state, id }) => kind === 'service' && (state === 'active' || id === server.agent_id))
+        .map(({ id, name }) => ({ id, name, isActing: id === server.agent_id })),
+      mayPair: isAdministrator && server.state === 'active',
       mayDecide: isAdministrator || (server.state === 'active' && server.owner_id === personId),
     }),
   );
@@ -101,6 +109,12 @@ async function reject(visit: PersonalVisit): Promise<Answer> {
   return answer.ok ? goTo('/tool-servers') : after(visit, answer);
 }
 
+async function pair(visit: PersonalVisit, form: Form): Promise<Answer> {
+  const agentId = form.get('agent') || null;
+  const { params, signedIn, store } = visit;
+  return after(visit, await pairToolServer(store, { toolServerId: params.id ?? '', agentId, by: signedIn.person.id }));
+}
+
 async function acceptTools(visit: PersonalVisit, form: Form): Promise<Answer> {
   // The value of each chosen box is the digest of what was shown.
   const chosen = fieldsOf(form, 'accept:');
@@ -118,7 +132,7 @@ async function acceptTools(visit: PersonalVisit, form: Form): Promise<Answer> {
   return after(visit, answer);
 }
 
-function after(visit: PersonalVisit, answer: Awaited<ReturnType<typeof acceptToolServer | typeof acceptToolChanges>>) {
+function after(visit: PersonalVisit, answer: Result<unknown, Refusal>) {
   const page = `/tool-servers/${visit.params.id}`;
   return answer.ok ? goTo(page) : refuseWith(answer.refusal, page);
 }
