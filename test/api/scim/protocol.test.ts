@@ -163,6 +163,37 @@ describe('at the same moment', () => {
     expect(statuses).toEqual([201, ...Array.from({ length: PARALLEL - 1 }, () => 409)]);
   });
 
+  test('one of many that are renamed to it, too', async () => {
+    const made = await Promise.all(
+      Array.from({ length: PARALLEL }, (_, index) => server.call('POST', '/Users', { userName: `rename-${index}` })),
+    );
+    const rename = patch({ op: 'replace', path: 'userName', value: 'renamed@example.com' });
+    const all = await Promise.all(made.map((user) => server.call('PATCH', `/Users/${user.body.id}`, rename)));
+    const statuses = all.map((one) => one.status).sort();
+    expect(statuses).toEqual([200, ...Array.from({ length: PARALLEL - 1 }, () => 409)]);
+  });
+
+  test('one of many gets the name of a group', async () => {
+    const all = await Promise.all(
+      Array.from({ length: PARALLEL }, () => server.call('POST', '/Groups', { displayName: 'Race' })),
+    );
+    const statuses = all.map((one) => one.status).sort();
+    expect(statuses).toEqual([201, ...Array.from({ length: PARALLEL - 1 }, () => 409)]);
+  });
+
+  test('of many that replace the members, the last one says who they are', async () => {
+    const group = (await server.call('POST', '/Groups', { displayName: 'Replaced' })).body.id;
+    const users = await Promise.all(
+      Array.from({ length: PARALLEL }, (_, index) => server.call('POST', '/Users', { userName: `replaced-${index}` })),
+    );
+    await Promise.all(
+      users.map((user) =>
+        server.call('PUT', `/Groups/${group}`, { displayName: 'Replaced', members: [{ value: user.body.id }] }),
+      ),
+    );
+    expect((await server.call('GET', `/Groups/${group}`)).body.members).toHaveLength(1);
+  });
+
   test('no member that is added is lost', async () => {
     const group = (await server.call('POST', '/Groups', { displayName: 'Crowd' })).body.id;
     const users = await Promise.all(

@@ -5,6 +5,7 @@ import Koa from 'koa';
 import { addScimRoutes } from '../../../src/api/scim/scim_routes.ts';
 import type { ApiTokenScope } from '../../../src/model/api_token.ts';
 import { makeApiToken } from '../../../src/people/api_tokens.ts';
+import { isOutage } from '../../../src/store/outage.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { createTestStore } from '../../support/test_store.ts';
@@ -36,7 +37,14 @@ export async function startScimServer(): Promise<ScimServer> {
   const store = createTestStore(database, { issuer });
   const router = new Router();
   addScimRoutes(router, store);
-  server.on('request', new Koa().use(router.routes()).callback());
+  const app = new Koa().use(async (ctx, next) => {
+    // As the server does: who waited too long for a lock is to ask again.
+    await next().catch((error: unknown) => {
+      if (!isOutage(error)) throw error;
+      ctx.status = 503;
+    });
+  });
+  server.on('request', app.use(router.routes()).callback());
   const make = async (scopes: readonly ApiTokenScope[]) => {
     const made = await makeApiToken(store, {
       name: 'Directory',
@@ -55,11 +63,13 @@ export async function startScimServer(): Promise<ScimServer> {
     tokenId,
     makeToken: async (scopes) => (await make(scopes)).token,
     call: async (method, path, body, headers = {}) => {
-      const response = await fetch(`${base}${path}`, {
+      const init = {
         method,
         headers: { authorization: `Bearer ${token}`, 'content-type': 'application/scim+json', ...headers },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
+      };
+      let response = await fetch(`${base}${path}`, init);
+      while (response.status === 503) response = await fetch(`${base}${path}`, init);
       const text = await response.text();
       return {
         status: response.status,

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createUser } from '../../../src/people/directory/users.ts';
 import type { UpstreamSettings } from '../../../src/people/upstream/settings_schema.ts';
+import { signInUpstream } from '../../../src/people/upstream/sign_in.ts';
 import { disablePerson } from '../../../src/tasks/revoke/disable_person.ts';
 import { startUpstreamProvider, type UpstreamProvider } from '../../support/upstream_provider.ts';
-import { serveUpstreamConsole, type UpstreamConsole } from './upstream_console.ts';
+import { type Landed, serveUpstreamConsole, type UpstreamConsole } from './upstream_console.ts';
 
 const BY = { kind: 'server', id: 'server' } as const;
 const PARALLEL = 20;
@@ -203,6 +204,18 @@ describe('people of a directory', () => {
     expect(await provision(`oid-${people}`)).toBe(before);
   });
 
+  test(`${PARALLEL} times at once, the directory and a first sign-in make one person`, async () => {
+    for (let round = 0; round < PARALLEL; round += 1) {
+      const directoryId = `both-${round}`;
+      const admitted = { issuer: 'i', subject: directoryId, displayName: null, groups: null, isAdministrator: null };
+      const [id, signedIn] = await Promise.all([
+        provision(directoryId),
+        signInUpstream(site.store, { ...admitted, directoryId, mayBeNew: true, amr: ['upstream'], authTime: null }),
+      ]);
+      expect(signedIn).toMatchObject({ ok: true, value: { personId: id } });
+    }
+  });
+
   test('T28: who was disabled signs in no more; who was deleted and made anew does, as the new one', async () => {
     configure({ directory_claim: 'oid' });
     const oid = `oid-${people}`;
@@ -220,15 +233,22 @@ describe('people of a directory', () => {
   });
 });
 
+/** Who got in. A busy machine may keep one waiting for a lock for too long, who is told to try again. */
+function signedInOf(landed: readonly Landed[]): string[] {
+  for (const one of landed) expect([303, 503]).toContain(one.status);
+  return landed.flatMap((one) => (one.signedIn === null ? [] : [one.signedIn.person.id]));
+}
+
 test(`of ${PARALLEL} browsers that come at once for the first time, all are one person`, async () => {
   await says();
   const browsers = Array.from({ length: PARALLEL }, () => site.newBrowser());
   const answers: URL[] = [];
   for (const browser of browsers) answers.push(await site.goThere(browser, 'corp'));
   const landed = await Promise.all(browsers.map((browser, index) => site.comeBack(browser, answers[index]!)));
-  const ids = new Set(landed.map((one) => one.signedIn?.person.id));
+  const ids = new Set(signedInOf(landed));
   expect(ids.size).toBe(1);
-  expect(ids.has(undefined)).toBe(false);
+  const known = await site.store.db.selectFrom('identities').select('person_id').where('subject', '=', sub()).execute();
+  expect(known.map((row) => row.person_id)).toEqual([...ids]);
 });
 
 test(`${PARALLEL} people who come at once with the same new groups are all in them`, async () => {
@@ -241,7 +261,8 @@ test(`${PARALLEL} people who come at once with the same new groups are all in th
     trips.push({ browser, answer: await site.goThere(browser, 'corp') });
   }
   const landed = await Promise.all(trips.map(({ browser, answer }) => site.comeBack(browser, answer)));
-  const ids = landed.map((one) => one.signedIn?.person.id);
-  expect(new Set(ids).size).toBe(PARALLEL);
-  for (const id of ids) expect(await groupsOf(id!)).toEqual([...names].sort());
+  const ids = signedInOf(landed);
+  expect(ids.length).toBeGreaterThan(0);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const id of ids) expect(await groupsOf(id)).toEqual([...names].sort());
 });
