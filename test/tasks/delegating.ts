@@ -23,11 +23,12 @@ export class Delegating {
   readonly #store: Store;
   readonly #book: PolicyBook;
 
-  private constructor(store: Store, book: PolicyBook) {
+  constructor(store: Store, book: PolicyBook) {
     this.#store = store;
     this.#book = book;
   }
 
+  /** Under the policies that Countersign starts with. */
   static async create(store: Store): Promise<Delegating> {
     const files = await readPolicyFolder('config/policies');
     const set = files.ok ? loadPolicySet(files.value) : files;
