@@ -184,12 +184,19 @@ test('an approval that is needed further down reaches whoever asked first, and t
   expect(notes.runs.at(-1)).toMatchObject({ text: 'write: call back' });
 });
 
-test('an agent that is no approved peer hands nothing on', async () => {
+test('an agent that is no approved peer is refused, and told so; with a person looking at it, it may ask', async () => {
   await using task = await openTask(stranger.agent);
+  const runs = agent.runs.length;
   const client = await a2aClient(agent.origin, task.fetch(agent.resource));
   const outcome = await sendWithApproval(client, messageOf('read the notes'));
-  const said = outcome.kind === 'done' ? textIn(outcome) : JSON.stringify(outcome);
-  expect(said).not.toContain('no notes');
+  expect(outcome).toMatchObject({ kind: 'refused', code: 'peer_unknown' });
+  expect(agent.runs).toHaveLength(runs);
+
+  const risk = await a2aClient(risky.origin, task.fetch(risky.resource));
+  const asked = await sendWithApproval(risk, messageOf('refund order 1184'), {
+    onWaiting: (waiting) => void decideByScript(world.operator, waiting, 'approve'),
+  });
+  expect(textIn(asked)).toBe('refunded');
 });
 
 test('an ended task ends what its agent may ask', async () => {
