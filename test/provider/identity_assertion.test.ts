@@ -130,6 +130,37 @@ test('an independent client finds the grant in the metadata and gets a token for
   expect(decodeJwt(next.body.access_token!).task).toEqual(claims.task);
 });
 
+test('a client may say what its task is to be, within what was asserted', async () => {
+  const ask = async (detail: object) =>
+    present(await assertion(), {
+      resource: toolServer.resource,
+      authorization_details: JSON.stringify([
+        { type: 'mcp_task', purpose: 'Read two', tools: ['read_file'], ...detail },
+      ]),
+    });
+  const answer = await ask({ seconds: 90, budget: { calls: 2 } });
+  const { task } = decodeJwt<{ task: { id: string } }>(answer.body.access_token!);
+  expect(answer.body.authorization_details).toEqual([{ type: 'mcp_task', task_id: task.id }]);
+  expect(answer.body.expires_in).toBeLessThanOrEqual(90);
+  const row = server.store.db.selectFrom('tasks').selectAll().where('id', '=', task.id).executeTakeFirstOrThrow();
+  const tools = { [toolServer.id]: ['read_file'] };
+  expect(await row).toMatchObject({ requester_id: personId, origin: 'identity_assertion', tools, purpose: 'Read two' });
+  const budget = server.store.db.selectFrom('task_budgets').select(['what', 'maximum']).where('task_id', '=', task.id);
+  expect(await budget.execute()).toEqual([{ what: 'calls', maximum: '2' }]);
+  for (const detail of [
+    { tools: [{ resource: other.resource, tools: ['read_file'] }] },
+    { purpose_code: 'billing' },
+    { template: 'nightly' },
+    { tools: ['erase_disk'] },
+    { seconds: 5 },
+  ]) {
+    expect((await ask(detail)).body.error, JSON.stringify(detail)).toBe('invalid_grant');
+  }
+  const named = [{ type: 'mcp_task', task_id: task.id }];
+  const details = { resource: toolServer.resource, authorization_details: JSON.stringify(named) };
+  expect((await present(await assertion(), details)).body.error).toBe('invalid_authorization_details');
+});
+
 test('a configured client with a secret may use it, as the agent that it is in the hands of this person', async () => {
   const token = await assertion({ claims: { client_id: 'keeper' } });
   const authorization = `Basic ${Buffer.from(`keeper:${SECRET}`).toString('base64')}`;

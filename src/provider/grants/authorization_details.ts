@@ -7,6 +7,7 @@ import {
 } from 'oidc-provider';
 import { canonicalResource } from '../../agents/tool_servers.ts';
 import type { Store } from '../../store/store.ts';
+import { JWT_BEARER_GRANT } from '../../wire/identity_assertion_id_jag_04.ts';
 import { findLiveTaskById } from '../live_task.ts';
 import { type RequestFacts, requestFacts } from '../request_facts.ts';
 import { accessTokenSeconds } from '../tool_server_target.ts';
@@ -73,6 +74,10 @@ async function rememberTask(
   if (route === 'authorization' || route === 'pushed_authorization_request') {
     // For a second one to be noticed; what it says is read again when the page is shown.
     facts.taskStart = suggestion(read);
+    return;
+  }
+  if (route === 'token' && params?.grant_type === JWT_BEARER_GRANT && read.kind === 'new') {
+    facts.taskStart = read.start;
     return;
   }
   if (route !== 'token' || params?.grant_type !== 'client_credentials') {

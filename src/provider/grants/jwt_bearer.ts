@@ -25,6 +25,7 @@ import { countRefusal, mustWait, recordRefusedAssertion } from '../refused_asser
 import { requestFacts } from '../request_facts.ts';
 import { markUsed } from '../single_use.ts';
 import { activeToolServer } from '../tool_server_target.ts';
+import { startAssertedTask } from './asserted_task.ts';
 import { defaultTask } from './default_task.ts';
 
 interface Parameters {
@@ -48,6 +49,7 @@ export function acceptIdentityAssertions(provider: Provider, reader: AssertionRe
     'assertion',
     'resource',
     'scope',
+    'authorization_details',
   ]);
 }
 
@@ -82,14 +84,12 @@ async function issueByAssertion(provider: Provider, reader: AssertionReader, ctx
     const message = used === 'again' ? 'it was used before' : 'it is older than the memory of used ones';
     throw await refuse({ code: used === 'again' ? 'replayed' : used, message: `${message}: get a new one` });
   }
-  const task = await defaultTask(store, {
-    agentId,
-    clientId: client.clientId,
-    requesterId: person.value,
-    toolServer,
-    origin: 'identity_assertion',
-    purpose: PURPOSE,
-  });
+  const of = { agentId, clientId: client.clientId, requesterId: person.value, toolServer };
+  const { taskStart } = requestFacts(ctx);
+  const task =
+    taskStart === undefined
+      ? await defaultTask(store, { ...of, origin: 'identity_assertion', purpose: PURPOSE })
+      : await startAssertedTask(store, { ...of, asked: taskStart });
   if (!task.ok) throw await refuse({ code: task.refusal.code, message: task.refusal.message });
   const live = await findLiveTaskById(store, task.value, resource);
   if (!live.ok) throw await refuse({ code: live.refusal.code, message: live.refusal.message });
@@ -161,6 +161,7 @@ async function issue(
   const accessToken = await token.save();
   ctx.body = buildTokenResponse(provider, {
     accessToken,
+    authorizationDetails: token.rar,
     tokenType: token.tokenType,
     expiresIn: token.expiration,
     scope: token.scope,
