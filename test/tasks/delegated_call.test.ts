@@ -143,26 +143,29 @@ describe('nobody decides about a chain that they answer for', () => {
         .execute(),
   };
 
-  test.each(Object.keys(ROLES).flatMap((role) => ['first', 'middle', 'last'].map((place) => [role, place] as const)))(
-    '%s of the %s agent',
-    async (role, place) => {
-      // `erase_disk` may be approved by administrators, so that only the chain can keep this one from it.
-      const administrator = await scenario.addPerson('Linus', true);
-      const other = await scenario.addPerson('Margaret', true);
-      const [second, third] = [await addPeer(scenario.store, 2), await addPeer(scenario.store, 1)];
-      const agent = { first, middle: second, last: third }[place]!;
-      await ROLES[role]!(agent, administrator.person.id);
-      await actAt(await handTo(await handTo(root, first, second), second, third));
-      const id = await scenario.ask('erase_disk', { disk: 'sda' });
-      const waited = { shownSecondsAgo: 60 };
-      expect(await scenario.decide(id, administrator, 'approve', waited)).toMatchObject({
-        ok: false,
-        refusal: { code: 'not_an_approver' },
-      });
-      expect(await scenario.decide(id, other, 'approve', waited)).toMatchObject({ ok: true });
-      expect(await scenario.redeem('erase_disk', { disk: 'sda' })).toMatchObject({ ok: true });
-    },
-  );
+  test.each([
+    ['owner', 'first'],
+    ['owner', 'middle'],
+    ['owner', 'last'],
+    ['deputy', 'middle'],
+    ['owner of before', 'middle'],
+  ])('%s of the %s agent', async (role, place) => {
+    // `erase_disk` may be approved by administrators, so that only the chain can keep this one from it.
+    const administrator = await scenario.addPerson('Linus', true);
+    const other = await scenario.addPerson('Margaret', true);
+    const [second, third] = [await addPeer(scenario.store, 2), await addPeer(scenario.store, 1)];
+    const agent = { first, middle: second, last: third }[place]!;
+    await ROLES[role]!(agent, administrator.person.id);
+    await actAt(await handTo(await handTo(root, first, second), second, third));
+    const id = await scenario.ask('erase_disk', { disk: 'sda' });
+    const waited = { shownSecondsAgo: 60 };
+    expect(await scenario.decide(id, administrator, 'approve', waited)).toMatchObject({
+      ok: false,
+      refusal: { code: 'not_an_approver' },
+    });
+    expect(await scenario.decide(id, other, 'approve', waited)).toMatchObject({ ok: true });
+    expect(await scenario.redeem('erase_disk', { disk: 'sda' })).toMatchObject({ ok: true });
+  });
 
   test('who takes over an agent of the chain after voting has a vote no more', async () => {
     const administrator = await scenario.addPerson('Linus', true);
