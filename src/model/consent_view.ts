@@ -24,6 +24,8 @@ export interface ConsentView {
   readonly budget: readonly {
     /** As records name it (`model/budget.ts`). */
     readonly what: string;
+    /** Of the form, after `budget:`. Names of tools stay out of it: browsers change some characters. */
+    readonly field: string;
     readonly suggested: string | null;
   }[];
   readonly purposeCodes: readonly { readonly code: string; readonly label: string }[];

@@ -78,7 +78,7 @@ export function sampleConsent(changes: Partial<ConsentView> = {}): ConsentView {
     purposeCodes: [{ code: 'general', label: 'General work' }],
     durations: [900, 3600],
     said: null,
-    budget: ['calls', 'step_ups', 'elevated_grants'].map((what) => ({ what, suggested: null })),
+    budget: ['calls', 'step_ups', 'elevated_grants'].map((what) => ({ what, field: what, suggested: null })),
     durationDefault: 3600,
     person: { name: 'Ada' },
     csrf: 'token',

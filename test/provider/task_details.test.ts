@@ -280,12 +280,12 @@ describe('an interactive client', () => {
     expect(view.durationDefault).toBe(300);
     const amount = `amount ${notes.id} write_file /content`;
     expect(view.budget).toEqual([
-      { what: 'calls', suggested: '10' },
-      { what: 'step_ups', suggested: null },
-      { what: 'elevated_grants', suggested: null },
-      { what: amount, suggested: '99.90' },
+      { what: 'calls', field: 'calls', suggested: '10' },
+      { what: 'step_ups', field: 'step_ups', suggested: null },
+      { what: 'elevated_grants', field: 'elevated_grants', suggested: null },
+      { what: amount, field: 'amount-0', suggested: '99.90' },
     ]);
-    const limits = { 'budget:calls': '', 'budget:step_ups': '3', [`budget:${amount}`]: '50' };
+    const limits = { 'budget:calls': '', 'budget:step_ups': '3', 'budget:amount-0': '50' };
     const fields = consentFields(view, { ...limits, seconds: '300' });
     const { left } = await browser.follow(
       await browser.post(`${server.issuer}/interaction/${view.uid}/consent`, fields),
@@ -319,6 +319,18 @@ describe('an interactive client', () => {
     expect(await findLiveTaskById(server.store, task.id)).toMatchObject({ ok: true });
   });
 
+  test('that suggested limits gets them from a form that says nothing about them', async () => {
+    const { url } = await push([suggested]);
+    const { browser, view, personId } = await consent(url);
+    await browser.post(`${server.issuer}/interaction/${view.uid}/consent`, consentFields(view));
+    const { id } = await server.store.db
+      .selectFrom('tasks')
+      .select('id')
+      .where('requester_id', '=', personId)
+      .executeTakeFirstOrThrow();
+    expect(await readBudget(server.store.db, id)).toMatchObject([{ maximum: '99.90' }, { maximum: '10' }]);
+  });
+
   test('may push a request without details, in another spelling and without a scope', async () => {
     const { url } = await push(null, { resource: notes.resource.replace('localhost', 'LOCALHOST') });
     const { view } = await consent(url);
@@ -339,15 +351,14 @@ describe('an interactive client', () => {
     ['text instead of a number', 'budget:calls', 'ten'],
     ['a negative number', 'budget:calls', '-1'],
     ['a part of a call', 'budget:calls', '1.5'],
-    ['a negative amount', 'budget:amount', '-1'],
-    ['an exponent', 'budget:amount', '1e3'],
+    ['a negative amount', 'budget:amount-0', '-1'],
+    ['an exponent', 'budget:amount-0', '1e3'],
   ])('a limit of %s is refused, and no task starts', async (_name, field, value) => {
     const { url } = await push([suggested]);
     const { browser, view, personId } = await consent(url);
-    const name = field === 'budget:amount' ? `budget:${view.budget.at(-1)!.what}` : field;
     const posted = await browser.post(
       `${server.issuer}/interaction/${view.uid}/consent`,
-      consentFields(view, { [name]: value }),
+      consentFields(view, { [field]: value }),
     );
     expect(posted.status).toBe(400);
     const started = server.store.db.selectFrom('tasks').select('id').where('requester_id', '=', personId);

@@ -21,7 +21,7 @@ const GROUPS = [
 
 /**
  * Asks whether a client may work for this person. The form posts `decision` (`allow` or `refuse`), and with `allow`
- * also `purpose`, `purpose_code`, `seconds`, one field `tool:<name>` per chosen tool and `budget:<what>` per limit.
+ * also `purpose`, `purpose_code`, `seconds`, one field `tool:<name>` per chosen tool and one `budget:<field>` per limit.
  */
 export function consentPage(view: ConsentView): Page {
   const action = `/interaction/${encodeURIComponent(view.uid)}/consent`;
@@ -83,17 +83,17 @@ function renderBudget(budget: ConsentView['budget']): Html {
   const isSuggested = budget.some(({ suggested }) => suggested !== null);
   return html`<details${isSuggested && html` open`}><summary>Limit how much it may do</summary>
 <p class="hint">${isSuggested && 'The program suggests these limits itself. '}What you leave empty is not limited.</p>
-${budget.map(({ what, suggested }, index) => renderLimit(what, suggested, `limit-${index}`))}</details>`;
+${budget.map(renderLimit)}</details>`;
 }
 
-function renderLimit(what: string, suggested: string | null, id: string): Html {
+function renderLimit({ what, field, suggested }: ConsentView['budget'][number]): Html {
   const counted = countedArgument(what);
   const label =
     counted === undefined
       ? ({ calls: 'Calls, at most', step_ups: 'Requests for approval, at most' }[what] ?? 'Approved calls, at most')
       : html`<code>${markedHtml(counted.argument)}</code> of <code>${markedHtml(counted.tool)}</code>, all calls together at most`;
-  return html`<div class="field"><label for="${id}">${label}</label>
-<input type="text" inputmode="${counted === undefined ? 'numeric' : 'decimal'}" id="${id}" name="budget:${what}" maxlength="31" value="${suggested ?? ''}"></div>`;
+  return html`<div class="field"><label for="limit-${field}">${label}</label>
+<input type="text" inputmode="${counted === undefined ? 'numeric' : 'decimal'}" id="limit-${field}" name="budget:${field}" maxlength="31" value="${suggested ?? ''}"></div>`;
 }
 
 function hidden(view: ConsentView, decision: 'allow' | 'refuse'): Html {

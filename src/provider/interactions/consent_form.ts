@@ -6,7 +6,7 @@ import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { CONSENT_PURPOSE_CHARACTERS_MAX } from '../limits.ts';
 
 const TOOL_FIELD = 'tool:';
-/** And then what is limited, as the page offered it. */
+/** And then the field of what is limited. */
 const BUDGET_FIELD = 'budget:';
 
 /** What a person allowed: never more than the page offered. */
@@ -52,15 +52,15 @@ export function readConsentForm(
   return budget.ok ? accepted({ purpose, purposeCode, seconds, tools, budget: budget.value }) : budget;
 }
 
-/** What is left empty is not limited. An amount of a tool that was not chosen limits nothing, and is left out. */
+/** What is left empty is not limited; what is not in the form at all is as it was suggested. An amount of a tool that was not chosen limits nothing, and is left out. */
 function readBudget(
   fields: ReadonlyMap<string, string>,
   { budget }: Pick<ConsentView, 'budget'>,
   tools: readonly string[],
 ): Result<readonly BudgetLine[], Refusal> {
   const lines: BudgetLine[] = [];
-  for (const { what } of budget) {
-    const maximum = (fields.get(`${BUDGET_FIELD}${what}`) ?? '').trim();
+  for (const { what, field, suggested } of budget) {
+    const maximum = (fields.get(`${BUDGET_FIELD}${field}`) ?? suggested ?? '').trim();
     const counted = countedArgument(what);
     if (maximum === '' || (counted !== undefined && !tools.includes(counted.tool))) continue;
     const isUsable =

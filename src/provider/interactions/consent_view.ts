@@ -95,10 +95,13 @@ function saidOf({ asked, purposeCodes }: ConsentSubject): ConsentView['said'] {
 function budgetOf(asked: McpTaskStart | null, toolServerId: string): ConsentView['budget'] {
   const counts = [CALLS, STEP_UPS, ELEVATED_GRANTS].map((what) => {
     const count = asked?.budget?.[what as keyof Omit<TaskBudget, 'amounts'>];
-    return { what, suggested: count === undefined ? null : String(count) };
+    return { what, field: what, suggested: count === undefined ? null : String(count) };
   });
-  const amounts = (asked?.budget?.amounts ?? [])
-    .filter(({ tool }) => isAsked(asked, tool))
-    .map(({ tool, argument, maximum }) => ({ what: amountOf({ toolServerId, tool, argument }), suggested: maximum }));
-  return [...counts, ...new Map(amounts.map((line) => [line.what, line])).values()];
+  const amounts = new Map(
+    (asked?.budget?.amounts ?? [])
+      .filter(({ tool }) => isAsked(asked, tool))
+      .map(({ tool, argument, maximum }) => [amountOf({ toolServerId, tool, argument }), maximum]),
+  );
+  const lines = [...amounts].map(([what, suggested], index) => ({ what, field: `amount-${index}`, suggested }));
+  return [...counts, ...lines];
 }
