@@ -62,22 +62,19 @@ export function describeCall(
   return accepted({ action, actionDigest: digest, bindingDigest: binding });
 }
 
+interface CallToDecide {
+  readonly server: ToolServer;
+  readonly chain: CallChain;
+  readonly action: Action;
+  readonly approvals: readonly string[];
+  readonly dpop: DpopRules;
+}
+
 /**
  * What the policy in force says of this call now, with the gates that `approvals` lifts. The compiled policy is handed in
  * (`PolicyBook.compiledFor`), so that a transaction never waits for a second connection.
  */
-export function decideOnCall(
-  book: PolicyBook,
-  policy: Result<PinnedPolicy, Refusal>,
-  input: {
-    readonly server: ToolServer;
-    readonly chain: CallChain;
-    readonly action: Action;
-    readonly approvals: readonly string[];
-    readonly dpop: DpopRules;
-  },
-): Decision {
-  const { server, chain, action } = input;
+export function decideOnCall(book: PolicyBook, policy: Result<PinnedPolicy, Refusal>, input: CallToDecide): Decision {
   const deny = (found: Refusal): Decision => ({
     kind: 'deny',
     code: found.code,
@@ -86,31 +83,11 @@ export function decideOnCall(
     determining: [],
   });
   if (!policy.ok) return deny(policy.refusal);
-  const kind = ACTION_OF_METHOD[action.method as keyof typeof ACTION_OF_METHOD];
-  if (kind === 'call') {
-    const pinned = policy.value.pins.get(action.name);
-    if (pinned === undefined) return deny(refusal('tool_unknown', `There is no accepted tool "${action.name}" here.`));
-    if (pinned.digest !== action.manifest_digest) {
-      return deny(refusal('tool_changed', `The tool "${action.name}" changed since its owner accepted it.`));
-    }
-  }
-  const risk = kind === 'call' ? policy.value.pins.get(action.name)?.risk : undefined;
-  const unbound = unboundProblem(chain, risk, input.dpop);
-  if (unbound !== undefined) return deny(unbound);
-  const tools = chain.task.tools[server.id] ?? [];
-  if (kind === 'call' && !tools.includes(action.name)) {
-    return deny(refusal('tool_not_in_task', `The task does not include the tool "${action.name}".`));
-  }
-  const unmet =
-    kind !== 'call'
-      ? undefined
-      : unmetConstraint(chain.constraints, { toolServerId: server.id, tool: action.name, arguments: action.arguments });
-  if (unmet !== undefined) {
-    const message = `This was delegated only where the argument ${unmet.argument} of "${action.name}" is ${describeConstraint(unmet)}.`;
-    return deny(refusal('outside_delegation', message));
-  }
+  const problem = problemBeforePolicy(policy.value, input);
+  if (problem !== undefined) return deny(problem);
+  const { server, chain, action } = input;
   const decision = decideCall(book.engine, policy.value.compiled, {
-    action: kind,
+    action: kindOf(action),
     server: server.name,
     target: action.name,
     arguments: action.arguments,
@@ -127,7 +104,7 @@ export function decideOnCall(
       id: chain.task.id,
       // Where a service agent picked the code itself, nothing is decided from what an agent says (invariant 9).
       purpose_code: chain.task.is_purpose_chosen ? chain.task.purpose_code : '',
-      tools,
+      tools: chain.task.tools[server.id] ?? [],
       depth: chain.task.depth,
     },
     approvals: input.approvals,
@@ -138,4 +115,30 @@ export function decideOnCall(
   if (!isUnasked || chain.isPeer) return decision;
   const message = `The agent at this address takes no work from "${chain.agent.name}": they are no peers.`;
   return deny(refusal('peer_unknown', message));
+}
+
+/** What no policy can open: the accepted tools, the key that is demanded, the task and the delegation. */
+function problemBeforePolicy(policy: PinnedPolicy, { server, chain, action, dpop }: CallToDecide): Refusal | undefined {
+  const isCall = kindOf(action) === 'call';
+  const pinned = isCall ? policy.pins.get(action.name) : undefined;
+  if (isCall && pinned === undefined) {
+    return refusal('tool_unknown', `There is no accepted tool "${action.name}" here.`);
+  }
+  if (isCall && pinned?.digest !== action.manifest_digest) {
+    return refusal('tool_changed', `The tool "${action.name}" changed since its owner accepted it.`);
+  }
+  const unbound = unboundProblem(chain, pinned?.risk, dpop);
+  if (unbound !== undefined || !isCall) return unbound;
+  if (!(chain.task.tools[server.id] ?? []).includes(action.name)) {
+    return refusal('tool_not_in_task', `The task does not include the tool "${action.name}".`);
+  }
+  const call = { toolServerId: server.id, tool: action.name, arguments: action.arguments };
+  const unmet = unmetConstraint(chain.constraints, call);
+  if (unmet === undefined) return undefined;
+  const message = `This was delegated only where the argument ${unmet.argument} of "${action.name}" is ${describeConstraint(unmet)}.`;
+  return refusal('outside_delegation', message);
+}
+
+function kindOf(action: Action) {
+  return ACTION_OF_METHOD[action.method as keyof typeof ACTION_OF_METHOD];
 }
