@@ -31,11 +31,14 @@ beforeEach(() => {
 });
 
 async function underGate(approvers: string, quorum = 1): Promise<void> {
+  await underPolicy(`@id("all") permit (principal, action, resource);
+@id("asks") @stepup("Look.") @approvers("${approvers}") @quorum("${quorum}")
+forbid (principal, action == Action::"call", resource is Tool) unless { context.approvals.contains("gate") };`);
+}
+
+async function underPolicy(text: string): Promise<void> {
   await scene?.freeNames();
   const folder = await makeScratchDirectory('policies');
-  const text = `@id("all") permit (principal, action, resource);
-@id("asks") @stepup("Look.") @approvers("${approvers}") @quorum("${quorum}")
-forbid (principal, action == Action::"call", resource is Tool) unless { context.approvals.contains("gate") };`;
   await writeFile(join(folder, 'test.cedar'), text);
   scene = await Scenario.create(store, folder);
 }
@@ -120,6 +123,20 @@ describe('T33: who may decide where a gate names a group', () => {
     await deleteGroup(store, { id, by: BY });
     expect(await scene.decide(stepUp, stays, 'approve')).toMatchObject({ ok: false });
   });
+});
+
+it('policy sees the groups of requester and owner as they are at the call', async () => {
+  const name = `support-${groups}`;
+  await underPolicy(`@id("members") permit (principal, action == Action::"call", resource)
+    when { context.requester in Group::"${name}" && principal.owner in Group::"${name}" };`);
+  const { requester } = scene;
+  await store.db.updateTable('people').set({ source: 'scim' }).where('id', '=', requester.person.id).execute();
+  const denied = { decision: 'deny', refusal: { error: 'policy_denied' } };
+  expect(await scene.evaluate('write_file', { path: 'a' })).toMatchObject(denied);
+  const id = await groupOf(name, [requester]);
+  expect(await scene.evaluate('write_file', { path: 'a' })).toMatchObject({ decision: 'permit' });
+  await without(id, requester);
+  expect(await scene.evaluate('write_file', { path: 'a' })).toMatchObject(denied);
 });
 
 describe('votes that were given as a member', () => {
