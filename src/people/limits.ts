@@ -37,5 +37,6 @@ export const UPSTREAM_TRIP_COOKIE_CHARACTERS_MAX = 4_096;
 export const UPSTREAM_DISCOVERY_MS = 3_600_000;
 /** By how much the clocks of the provider and this server may differ. */
 export const UPSTREAM_CLOCK_SKEW_SECONDS = 30;
+export const SUBJECT_CHARACTERS_MAX = 255;
 export const UPSTREAM_GROUPS_MAX = 500;
 export const AMR_VALUES_MAX = 10;

@@ -1,6 +1,7 @@
 import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
-import { AMR_VALUES_MAX, DISPLAY_NAME_CHARACTERS_MAX, UPSTREAM_GROUPS_MAX } from '../limits.ts';
+import { parseExternalId } from '../directory/directory_user.ts';
+import { AMR_VALUES_MAX, DISPLAY_NAME_CHARACTERS_MAX, SUBJECT_CHARACTERS_MAX, UPSTREAM_GROUPS_MAX } from '../limits.ts';
 import { parseVisibleName } from '../visible_name.ts';
 import type { UpstreamSettings } from './settings_schema.ts';
 
@@ -40,6 +41,11 @@ type Claims = Readonly<Record<string, unknown>>;
 /** Pure: what the token says was verified before, and nothing is looked up. What is not said counts as no (T11). */
 export function admit(rules: Rules, claims: Claims): Result<Admitted, Refusal> {
   const { name } = rules;
+  const [issuer, subject] = [String(claims.iss), String(claims.sub)];
+  // OpenID Connect Core §2: not longer than 255.
+  if (subject.length > SUBJECT_CHARACTERS_MAX) {
+    return refused(refusal('sign_in_refused', `${name} gave you an id that is longer than ids may be.`));
+  }
   const amr = textsIn(claims.amr).filter((value) => /^[a-z0-9_.-]{1,32}$/.test(value));
   if (rules.required_acr.length > 0 && !rules.required_acr.includes(String(claims.acr ?? ''))) {
     return refused(notEnough(name, `It must be one of: ${rules.required_acr.join(', ')}.`));
@@ -53,17 +59,17 @@ export function admit(rules: Rules, claims: Claims): Result<Admitted, Refusal> {
     const words = `${name} says that you are in none of the groups that may sign in here. Ask your administrator to add you to one.`;
     return refused(refusal('sign_in_refused', words));
   }
-  const directoryId = rules.directory_claim === null ? null : textOf(claims[rules.directory_claim]);
+  const directoryId = rules.directory_claim === null ? null : directoryIdOf(claims[rules.directory_claim]);
   return accepted({
-    issuer: String(claims.iss),
-    subject: String(claims.sub),
+    issuer,
+    subject,
     displayName: displayNameOf(claims),
     groups: groups === null ? null : namesOf(groups, rules.groups_map),
     isAdministrator: rules.administrators_group === null ? null : groups!.includes(rules.administrators_group),
     directoryId,
     mayBeNew: rules.new_people === 'anyone' || (rules.new_people === 'allowed_groups' && isAllowed),
     amr: ['upstream', ...amr.slice(0, AMR_VALUES_MAX).map((method) => `upstream:${method}`)],
-    authTime: typeof claims.auth_time === 'number' ? claims.auth_time : null,
+    authTime: isMoment(claims.auth_time) ? claims.auth_time : null,
   });
 }
 
@@ -93,8 +99,14 @@ function displayNameOf(claims: Claims): string | null {
   return null;
 }
 
-function textOf(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null;
+function directoryIdOf(value: unknown): string | null {
+  const id = typeof value === 'string' ? parseExternalId(value) : null;
+  return id?.ok ? id.value : null;
+}
+
+/** Seconds since 1970 that a clock could show. */
+function isMoment(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value < 2 ** 33;
 }
 
 function textsIn(value: unknown): string[] {
