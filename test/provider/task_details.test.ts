@@ -6,11 +6,12 @@ import { findLiveTaskById } from '../../src/provider/live_task.ts';
 import { readBudget } from '../../src/tasks/budget.ts';
 import { approveTemplate } from '../../src/tasks/templates/approve.ts';
 import { proposeTemplate } from '../../src/tasks/templates/propose.ts';
-import { clientAssertion, consentFields, postForm } from '../support/oauth_flow.ts';
+import { clientAssertion, consentFields, dpopProof, postForm } from '../support/oauth_flow.ts';
 import {
   addPerson,
   addServiceAgent,
   addToolServer,
+  newTestKey,
   type OAuthServer,
   REDIRECT_URI,
   signedInBrowser,
@@ -198,6 +199,26 @@ describe('a service agent', () => {
       .where('kind', '=', 'task.refused')
       .execute();
     expect(refusals.map(({ body }) => body).join()).toContain(agent.id);
+  });
+
+  test('starts nothing with a proof of possession that was used before', async () => {
+    const before = (await tasks()).length;
+    const proof = { DPoP: await dpopProof(server, await newTestKey()) };
+    const send = async (detail: object) =>
+      postForm(
+        server,
+        '/token',
+        {
+          grant_type: 'client_credentials',
+          resource: notes.resource,
+          authorization_details: JSON.stringify([{ type: 'mcp_task', tools: ['read_file'], purpose: 'x', ...detail }]),
+          ...(await clientAssertion(server, agent.clientId, agent.key)),
+        },
+        proof,
+      );
+    expect((await send({})).status).toBe(200);
+    expect((await send({})).status).toBe(400);
+    expect(await tasks()).toHaveLength(before + 1);
   });
 
   test('starts nothing with a request that is refused for anything else', async () => {
