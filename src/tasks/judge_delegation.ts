@@ -76,11 +76,7 @@ export function narrowTo(
     if (Object.hasOwn(tools, server.id)) {
       return refuseDelegation('resource_outside', `The tool server "${server.name}" is named twice.`);
     }
-    const part = toolsOf(
-      above.task.tools[server.id] ?? [],
-      asked.tools,
-      bound === null ? null : (bound[server.id] ?? []),
-    );
+    const part = toolsOf(at(above.task.tools, server.id), asked.tools, bound === null ? null : at(bound, server.id));
     if (!part.ok) return part;
     if (part.value.length === 0) {
       const message = `What is handed on includes no tool of "${server.name}" that this agent may have.`;
@@ -101,6 +97,10 @@ export function narrowTo(
     return refuseDelegation('too_many_constraints', message);
   }
   return accepted({ tools, constraints: distinct });
+}
+
+function at(tools: ToolSelection, serverId: string): readonly string[] {
+  return Object.hasOwn(tools, serverId) ? tools[serverId]! : [];
 }
 
 function toolsOf(

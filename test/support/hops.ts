@@ -32,7 +32,7 @@ export interface Row {
  * `count` agents, of which each may hand work to the next, and a task of the first that includes both tools of every tool
  * server, so that work can go down the row by the desks.
  */
-export async function addRow(server: OAuthServer, count: number, depthMax = count - 1): Promise<Row> {
+export async function addRow(server: Pick<OAuthServer, 'store'>, count: number, depthMax = count - 1): Promise<Row> {
   const { store } = server;
   const requesterId = await addPerson(store, 'Requester');
   const agents: Peer[] = [];
@@ -87,7 +87,7 @@ export interface AskOptions {
 
 /** The token of the task's own agent. */
 export async function taskToken(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   agent: TestAgent,
   task: { readonly taskId: string; readonly resource: string },
   { key }: AskOptions = {},
@@ -101,7 +101,11 @@ export async function taskToken(
 }
 
 /** The agent's token in its own name. */
-export async function ownToken(server: OAuthServer, agent: TestAgent, { key }: AskOptions = {}): Promise<string> {
+export async function ownToken(
+  server: Pick<OAuthServer, 'issuer'>,
+  agent: TestAgent,
+  { key }: AskOptions = {},
+): Promise<string> {
   const resource = `${server.issuer}/api/v1`;
   return tokenOf(await ask(server, agent, key, { grant_type: 'client_credentials', resource }));
 }
@@ -116,7 +120,7 @@ export interface ExchangeFields {
 }
 
 export function exchange(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   caller: TestAgent,
   { subject, resource, actor, narrowing, more = {} }: ExchangeFields,
   { key }: AskOptions = {},
@@ -150,7 +154,7 @@ export async function eventsOf(store: Store, kind: string): Promise<Record<strin
 }
 
 async function ask(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   caller: TestAgent,
   key: TestKey | undefined,
   fields: Readonly<Record<string, string>>,

@@ -91,7 +91,7 @@ export interface TokenAnswer {
 }
 
 export async function postForm(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   path: string,
   fields: Readonly<Record<string, string>> | URLSearchParams,
   headers: Readonly<Record<string, string>> = {},
@@ -163,7 +163,7 @@ export interface AssertionChanges {
 }
 
 export async function clientAssertion(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   clientId: string,
   key: TestKey,
   { claims = {}, header = {} }: AssertionChanges = {},
@@ -187,7 +187,7 @@ export async function clientAssertion(
 }
 
 export async function dpopProof(
-  server: OAuthServer,
+  server: Pick<OAuthServer, 'issuer'>,
   key: TestKey,
   changes: Readonly<Record<string, unknown>> = {},
 ): Promise<string> {
