@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
@@ -82,8 +82,7 @@ export async function activate(
     kind: 'agent.activated',
     ids: {
       agent: agent.id,
-      by: actor.by.id,
-      by_kind: actor.by.kind,
+      ...actingIds(actor.by),
       proposed_by: agent.proposed_by,
       people: actor.personId === agent.proposed_by ? 1 : 2,
     },
@@ -114,7 +113,7 @@ export async function refuseAgent(
       .executeTakeFirstOrThrow();
     await append(store, tx, afterCommit, {
       kind: 'agent.offboarded',
-      ids: { agent: agent.id, by: input.by.id, by_kind: input.by.kind, how: 'never_approved' },
+      ids: { agent: agent.id, ...actingIds(input.by), how: 'never_approved' },
       personal: { reason: input.reason },
     });
     return accepted(ended);

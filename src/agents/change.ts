@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { append } from '../events/append.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
@@ -66,7 +66,7 @@ export async function changeAgent(
     if (asksForMore) {
       await append(store, tx, afterCommit, {
         kind: 'agent.change_requested',
-        ids: { agent: agent.id, change: pending!.id, terms: namesOf(waiting), ...byOf(actor) },
+        ids: { agent: agent.id, change: pending!.id, terms: namesOf(waiting), ...actingIds(actor.by) },
       });
     }
     return accepted({ agent: changed, changed: Object.keys(now), waiting: Object.keys(waiting) });
@@ -105,7 +105,7 @@ export async function refuseChange(
     const changed = await writeChange(tx, agent.id, {}, null);
     await append(store, tx, afterCommit, {
       kind: 'agent.change_refused',
-      ids: { agent: agent.id, change: pending.id, ...byOf(actor) },
+      ids: { agent: agent.id, change: pending.id, ...actingIds(actor.by) },
     });
     return accepted(changed);
   });
@@ -181,7 +181,7 @@ export async function recordChange(
       agent: agent.id,
       terms: namesOf(now),
       ...(pending === undefined ? {} : { change: pending.id, asked_by: pending.by, asked_by_kind: pending.by_kind }),
-      ...byOf(actor),
+      ...actingIds(actor.by),
     },
     personal: describeChange(termsOf(agent), now),
   });
@@ -203,10 +203,6 @@ function describeChange(before: AgentTerms, now: SomeTerms): JsonObject {
 
 function countTools(selection: ToolSelection | null): number {
   return Object.values(selection ?? {}).flat().length;
-}
-
-export function byOf({ by }: Actor): { readonly by: string; readonly by_kind: string } {
-  return { by: by.id, by_kind: by.kind };
 }
 
 function namesOf(terms: SomeTerms): string {

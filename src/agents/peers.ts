@@ -1,11 +1,10 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { byOf } from './change.ts';
 import { PEERS_PER_AGENT_MAX } from './limits.ts';
 import { lockToGovern, refuseUnlessGoverned } from './lock_agent.ts';
 
@@ -54,7 +53,7 @@ export async function approvePeer(
     if (made === undefined) return accepted(true);
     await append(store, tx, afterCommit, {
       kind: 'agent.peer_approved',
-      ids: { agent: agentId, direction, peer: peerId, ...byOf(actor) },
+      ids: { agent: agentId, direction, peer: peerId, ...actingIds(actor.by) },
     });
     return accepted(true);
   });
@@ -91,7 +90,7 @@ export async function removePeer(
       return refused(refusal('not_found', 'This agent has no such peer. Nothing was changed.'));
     await append(store, tx, afterCommit, {
       kind: 'agent.peer_removed',
-      ids: { agent: agentId, direction, peer: peerId, ...byOf(locked.value.actor) },
+      ids: { agent: agentId, direction, peer: peerId, ...actingIds(locked.value.actor.by) },
     });
     return accepted(true);
   });

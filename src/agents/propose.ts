@@ -4,7 +4,7 @@ import { append } from '../events/append.ts';
 import { newId } from '../kernel/ids.ts';
 import type { JsonObject } from '../kernel/json.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
@@ -123,7 +123,7 @@ export async function insertProposal(
   const agent = await insertRows(tx, proposal, actor);
   await append(store, tx, afterCommit, {
     kind: 'agent.proposed',
-    ids: { agent: agent.id, owner: ownerId, deputy: deputyId, by: actor.by.id, by_kind: actor.by.kind },
+    ids: { agent: agent.id, owner: ownerId, deputy: deputyId, ...actingIds(actor.by) },
   });
   return accepted(agent);
 }

@@ -1,12 +1,11 @@
 import type { JWK } from 'jose';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import type { Agent } from './agent.ts';
-import { byOf } from './change.ts';
 import { areKeysTaken, keyTaken, type ListedKey, listedKeys, oldestKey, readPublicKeys, thumbprintOf } from './keys.ts';
 import { lockToGovern, refuseUnlessGoverned } from './lock_agent.ts';
 
@@ -59,7 +58,7 @@ export async function replaceAgentKeys(
         agent: agent.id,
         keys: (await thumbprints(keys.value)).join(' '),
         dropped: (await thumbprints(dropped)).join(' '),
-        ...byOf(actor),
+        ...actingIds(actor.by),
       },
     });
     return accepted(changed);

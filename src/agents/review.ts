@@ -1,12 +1,13 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
+import { actingIds } from '../model/acting.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import type { Agent } from './agent.ts';
-import { byOf, pendingChangeOf, recordChange, withoutTerms, writeChange } from './change.ts';
+import { pendingChangeOf, recordChange, withoutTerms, writeChange } from './change.ts';
 import { lockToGovern, refuseUnlessGoverned } from './lock_agent.ts';
 import { listPeers, type Peer } from './peers.ts';
 import { addedTools } from './terms.ts';
@@ -80,7 +81,7 @@ export async function reviewAgent(store: Store, input: ReviewAgent): Promise<Res
       .executeTakeFirstOrThrow();
     await append(store, tx, afterCommit, {
       kind: 'agent.reviewed',
-      ids: { agent: agent.id, removed: countOf(input.remove), ...byOf(actor) },
+      ids: { agent: agent.id, removed: countOf(input.remove), ...actingIds(actor.by) },
     });
     return accepted(reviewed);
   });

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import type { Result } from '../kernel/result.ts';
-import { BY_SERVER } from '../model/acting.ts';
+import { actingIds, BY_SERVER } from '../model/acting.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import type { Refusal } from '../wire/refusals.ts';
@@ -54,7 +54,7 @@ async function warnOfKeys(store: Store): Promise<void> {
     for (const { id, due_at } of rows) {
       await append(store, tx, afterCommit, {
         kind: 'agent.keys_due',
-        ids: { agent: id, due_at: due_at.toISOString(), by: BY_SERVER.id, by_kind: BY_SERVER.kind },
+        ids: { agent: id, due_at: due_at.toISOString(), ...actingIds(BY_SERVER) },
       });
       afterCommit(() => store.log.warn({ agent: id, due_at }, 'an agent must change its keys, or is suspended then'));
     }
@@ -74,7 +74,7 @@ async function warnOfReviews(store: Store): Promise<void> {
     for (const { id, due_at } of rows) {
       await append(store, tx, afterCommit, {
         kind: 'agent.review_due',
-        ids: { agent: id, due_at: due_at.toISOString(), by: BY_SERVER.id, by_kind: BY_SERVER.kind },
+        ids: { agent: id, due_at: due_at.toISOString(), ...actingIds(BY_SERVER) },
       });
       afterCommit(() => store.log.warn({ agent: id, due_at }, 'what an agent was given must be reviewed again'));
     }

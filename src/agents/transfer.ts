@@ -1,11 +1,10 @@
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
-import type { Acting } from '../model/acting.ts';
+import { type Acting, actingIds } from '../model/acting.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import type { Agent } from './agent.ts';
-import { byOf } from './change.ts';
 import { lockToGovern, refuseUnlessGoverned } from './lock_agent.ts';
 import { checkAccountable, recordOwnership } from './ownership.ts';
 
@@ -64,7 +63,7 @@ export async function transferAgent(store: Store, input: TransferAgent): Promise
         owner_before: agent.owner_id,
         deputy: next.deputyId,
         deputy_before: agent.deputy_id,
-        ...byOf(actor),
+        ...actingIds(actor.by),
       },
     });
     return accepted(changed);
