@@ -1,7 +1,7 @@
 import type { JWK } from 'jose';
 import type { LogFollower } from '../events/follow.ts';
 import { RecentRevocations } from '../events/recent_revocations.ts';
-import { changesKeys } from '../events/revocations.ts';
+import { changesKeys, weightiest } from '../events/revocations.ts';
 import type { Logger } from '../kernel/logger.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { buildLease, type Revocation } from '../wire/lease.ts';
@@ -35,6 +35,8 @@ export interface LeaseSources {
   /** Reads the keys anew; resolves when `keys` is what has committed. */
   readonly refreshKeys: () => Promise<void>;
   readonly log: Logger;
+  /** Whether guards ask callers for nonces in their DPoP proofs. */
+  readonly noncesRequired?: boolean;
 }
 
 /**
@@ -132,7 +134,7 @@ export class Leases {
   }
 
   async #sign(request: LeaseRequest, cursor: LeaseCursor | null, waited: number): Promise<string> {
-    const { follower, signer, keys } = this.#sources;
+    const { follower, signer, keys, noncesRequired } = this.#sources;
     const head = follower.head();
     const missed = cursor === null ? null : this.#concerning(cursor.position, request.toolServer.id);
     const isMissing = missed === null || missed.length > LEASE_REVOCATIONS_MAX;
@@ -148,9 +150,10 @@ export class Leases {
         position: head.position,
         head: head.root,
         waited,
-        revocations: revocations.slice(-LEASE_REVOCATIONS_MAX),
+        revocations: [...weightiest(revocations, LEASE_REVOCATIONS_MAX)],
         ...(isResync ? { resync: true as const } : {}),
         keys: [...keys()],
+        ...(noncesRequired === true ? { dpop_nonces: true as const } : {}),
       },
       { key: signer(), serverTime: head.serverTime, lifetimeSeconds: LEASE_SECONDS_MAX },
     );

@@ -5,6 +5,7 @@ import { REFUSAL_META } from '../wire/result_meta.ts';
 import { BASE_SCOPE } from '../wire/scopes.ts';
 import { wwwAuthenticate } from '../wire/www_authenticate.ts';
 import type { EdgeRefusal, InboundMessage } from './edge.ts';
+import { authenticationError, tellNonce } from './proof_nonces.ts';
 
 /** JSON-RPC errors of the guard's own; what was refused and why is in `data`. */
 export const REFUSED_CODE = -32_000;
@@ -56,18 +57,17 @@ export function unauthorizedAnswer(
   metadataUrl: string,
   id: InboundMessage['id'] | null = null,
 ): Response {
-  const isProof = refused.code === 'dpop_proof_invalid';
+  const { scheme, error: because } = authenticationError(refused);
   const header = wwwAuthenticate({
-    scheme: isProof ? 'DPoP' : 'Bearer',
+    scheme,
     // RFC 6750 §3.1: no error when the request carried no token at all.
-    ...(refused.code === 'token_missing'
-      ? {}
-      : { error: isProof ? 'invalid_dpop_proof' : 'invalid_token', error_description: refused.message }),
+    ...(refused.code === 'token_missing' ? {} : { error: because, error_description: refused.message }),
     scope: BASE_SCOPE,
     resource_metadata: metadataUrl,
   });
   const error = { code: REFUSED_CODE, message: refused.message, data: refusalBody(refused) };
   const answer = jsonAnswer({ jsonrpc: '2.0', id: id ?? null, error }, 401);
   answer.headers.set('www-authenticate', header);
+  tellNonce(answer, refused);
   return answer;
 }

@@ -6,6 +6,7 @@ import type { VerifyAccessToken } from './access_token.ts';
 import { BoundedMap } from './bounded_map.ts';
 import type { Caller } from './caller.ts';
 import { PROOFS_MAX } from './limits.ts';
+import type { ProofNonces } from './proof_nonces.ts';
 
 const PROOF_MEMORY_MS = (DPOP_PROOF_AGE_SECONDS_MAX + DPOP_PROOF_AHEAD_SECONDS_MAX) * 1000;
 const AUTHORIZATION = /^(bearer|dpop) +([A-Za-z0-9._~+/-]+=*)$/i;
@@ -13,7 +14,7 @@ const AUTHORIZATION = /^(bearer|dpop) +([A-Za-z0-9._~+/-]+=*)$/i;
 export type Authenticate = (request: Request) => Promise<Result<Caller, Refusal>>;
 
 /** Who sends a request, by its access token and, where the token is bound to a key, a proof of it that was never used. */
-export function authenticator(resource: string, verifyToken: VerifyAccessToken): Authenticate {
+export function authenticator(resource: string, verifyToken: VerifyAccessToken, nonces: ProofNonces): Authenticate {
   const seen = new BoundedMap<true>(PROOFS_MAX);
   const startedAt = Date.now();
   return async (request) => {
@@ -43,6 +44,8 @@ export function authenticator(resource: string, verifyToken: VerifyAccessToken):
       now,
     });
     if (!proof.ok) return proof;
+    const unfit = nonces.problem(proof.value.nonce, now);
+    if (unfit !== undefined) return refused(unfit);
     const name = `${proof.value.jkt} ${proof.value.jti}`;
     // What was used before this process started is not known to it.
     if ((proof.value.iat + 1) * 1000 < startedAt || seen.get(name, now.getTime()) !== undefined) {

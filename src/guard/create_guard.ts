@@ -54,7 +54,7 @@ function start(options: GuardOptions, parts: Parts, inner: McpFetch): { handling
   const handling: Handling = {
     context,
     registration: parts.registration,
-    authenticate: authenticator(resource, parts.verifyToken),
+    authenticate: authenticator(resource, parts.verifyToken, parts.nonces),
     hosts: new Set([host, ...(options.allowedHosts ?? [])]),
     origins: new Set([origin, ...(options.allowedOrigins ?? [])]),
     areListsOpen: options.listResourcesAndPrompts ?? false,

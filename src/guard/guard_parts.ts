@@ -27,6 +27,7 @@ import {
 import { Manifest } from './manifest.ts';
 import { type PublishedMetadata, publishedMetadata } from './metadata.ts';
 import type { FactsCall, GuardOptions, McpFetch } from './options.ts';
+import { proofNonces } from './proof_nonces.ts';
 import { nameOfResource } from './registration.ts';
 import { bringUp, keepCurrent, type RegistrationState, type Upkeep } from './upkeep.ts';
 
@@ -112,6 +113,7 @@ export async function buildParts(options: PartOptions) {
     point,
     lease,
     loop,
+    nonces: proofNonces(options.key, () => lease.areNoncesRequired),
     verifyToken: accessTokenVerifier({ issuer, resource, keys, lease, renewLease: loop.renew, verdicts }),
     log,
     closing,

@@ -69,6 +69,11 @@ export class HeldLease {
     return this.#held?.claims ?? null;
   }
 
+  /** Whether the server asks for nonces in the proofs of callers. */
+  get areNoncesRequired(): boolean {
+    return this.#held?.claims.dpop_nonces === true;
+  }
+
   get isResyncing(): boolean {
     return this.#isResyncing;
   }

@@ -85,3 +85,7 @@ export const REVOKED_TOLERANCE_SECONDS = 5;
 /** A key id that nobody knows makes a guard look again, but not more often than this. */
 export const UNKNOWN_KEY_MS_MIN = 1_000;
 export const ISSUER_KEYS_AGE_MS_MAX = 600_000;
+
+/** Nonces of DPoP proofs change every minute, and are good for some minutes after. */
+export const NONCE_STEP_MS = 60_000;
+export const NONCE_STEPS_KEPT = 3;

@@ -18,6 +18,7 @@ export async function startLeases(
     keys: () => keyring.published('token').map((key) => key.kid!),
     refreshKeys: keyring.refresh,
     log,
+    noncesRequired: store.rules.dpop.noncesRequired,
   });
   keyring.onChange(() => leases.keysChanged());
   await follower.start();

@@ -88,6 +88,7 @@ export interface DpopProof {
   /** The caller refuses a `jti` it saw from this key within DPOP_PROOF_AGE_SECONDS_MAX. */
   readonly jti: string;
   readonly iat: number;
+  readonly nonce: string | undefined;
 }
 
 const header = z.object({
@@ -126,7 +127,8 @@ export async function verifyDpopProof(
   }
   const jkt = await dpopThumbprint(jwk.value);
   const wrong = wrongClaim(parsed.data, expected, jkt);
-  return wrong === null ? accepted({ jkt, jti: parsed.data.jti, iat: parsed.data.iat }) : invalid(wrong);
+  const { jti, iat, nonce } = parsed.data;
+  return wrong === null ? accepted({ jkt, jti, iat, nonce }) : invalid(wrong);
 }
 
 function embeddedKey(proof: string): Result<JWK, Refusal> {

@@ -79,6 +79,8 @@ export const leaseClaimsSchema = z.object({
   resync: z.literal(true).optional(),
   /** The ids of the keys that verify access tokens now, also those that do not sign yet. No other key does. */
   keys: z.array(identifier).max(LEASE_KEYS_MAX),
+  /** DPoP proofs of callers need a nonce of the guard's (RFC 9449 §9). */
+  dpop_nonces: z.literal(true).optional(),
 });
 export type LeaseClaims = z.infer<typeof leaseClaimsSchema>;
 

@@ -11,6 +11,7 @@ export const REFUSALS = {
   token_expired: { status: 401, next: 'Refresh the access token and call again.' },
   token_wrong_audience: { status: 401, next: 'Request a token whose `resource` is this tool server.' },
   dpop_proof_invalid: { status: 401, next: 'Send a fresh DPoP proof made with the key the token is bound to.' },
+  dpop_nonce_required: { status: 401, next: 'Make the proof again, with the nonce of the DPoP-Nonce header.' },
   dpop_required: { status: 403, next: 'Obtain a token bound to a key of yours (DPoP, RFC 9449), and call with it.' },
   guard_not_allowed: { status: 403, next: 'Use the credentials of the guard registered for this tool server.' },
   sign_in_refused: { status: 403, next: 'Start again from the sign-in page of this server.' },

@@ -5,6 +5,7 @@ import { BASE_SCOPE } from '../../wire/scopes.ts';
 import { wwwAuthenticate } from '../../wire/www_authenticate.ts';
 import { INVALID_PARAMS_CODE, jsonAnswer, REFUSED_CODE } from '../answers.ts';
 import type { RequestId } from '../edge.ts';
+import { authenticationError, tellNonce } from '../proof_nonces.ts';
 
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
 /** A2A §5.4 */
@@ -53,20 +54,19 @@ export function versionRefused(id: RequestId | null, version: string): JsonObjec
 
 /** 401 with where to obtain a token (A2A §7.4, RFC 9728 §5.1), and whose agents are served here. */
 export function unauthorized(id: RequestId | null, refused: Refusal, issuer: string, metadataUrl: string): Response {
-  const isProof = refused.code === 'dpop_proof_invalid';
+  const { scheme, error: because } = authenticationError(refused);
   const said = { ...refused, message: `${refused.message} This agent takes work only from agents of ${issuer}.` };
   const answer = jsonAnswer(errorOf(id, { ...said, detail: { ...refused.detail, issuer } }), 401);
   answer.headers.set(
     'www-authenticate',
     wwwAuthenticate({
-      scheme: isProof ? 'DPoP' : 'Bearer',
-      ...(refused.code === 'token_missing'
-        ? {}
-        : { error: isProof ? 'invalid_dpop_proof' : 'invalid_token', error_description: refused.message }),
+      scheme,
+      ...(refused.code === 'token_missing' ? {} : { error: because, error_description: refused.message }),
       scope: BASE_SCOPE,
       resource_metadata: metadataUrl,
     }),
   );
+  tellNonce(answer, refused);
   return answer;
 }
 

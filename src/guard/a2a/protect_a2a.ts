@@ -83,7 +83,7 @@ async function start<Exchanged>(executor: AgentExecutor, options: A2AGuardOption
   const serving: Serving = {
     context,
     registration: parts.registration,
-    authenticate: authenticator(options.resource, parts.verifyToken),
+    authenticate: authenticator(options.resource, parts.verifyToken, parts.nonces),
     hosts: new Set([host, ...(options.allowedHosts ?? [])]),
     origins: new Set([origin, ...(options.allowedOrigins ?? [])]),
     reading: { skillOf, inputs, tools: new Set(tools) },
