@@ -8,6 +8,7 @@ import {
 import {
   APPROVED_FILES,
   CLICKS,
+  DESCENDANTS,
   FAULT_ROUNDS,
   FIRST_STARTS,
   GUARDS,
@@ -16,6 +17,7 @@ import {
   LATER_STARTS,
   MEMORY_ROUNDS,
   NODE_ROUNDS,
+  OFFBOARDINGS,
   PENDING_STEP_UPS,
   REDEEM_ROUNDS,
   REVOCATIONS,
@@ -86,6 +88,14 @@ lets pass by the verdict it remembers until its lease tells it otherwise, asked 
     means: `A \`tools/call\` never passes after the answer: what is measured there is how long eight questions at once take. A \`ping\` is
 refused when the revocation has come by commit, sealing, wake-up, lease and its signature. The aim was ${REVOCATION_P50_MS_MAX} ms and ${REVOCATION_P99_MS_MAX} ms
 for all eight; a lost wake-up costs a poll of half a second, and that is the worst without Redis as well.`,
+  },
+  offboard: {
+    title: 'Offboarding an agent with a thousand descendants',
+    measured: `${OFFBOARDINGS} agents in turn, each with ${whole(DESCENDANTS)} descendants (half sub-tasks, half hops to another agent), are offboarded by
+\`POST /api/v1/agents/{id}/offboard\`: one transaction. Then as above, for a \`ping\` with a token of that agent at ${GUARDS} guards on two
+nodes.`,
+    means: `The transaction is a fixed number of statements; what grows is the rows that are written and the events that are sealed. Guards
+are told of the agent by its own event, and refuse everything it acts in by that. The aim was ${REVOCATION_P99_MS_MAX} ms at p99 for each guard.`,
   },
   recovery: {
     title: 'Recovery',

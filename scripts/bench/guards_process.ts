@@ -22,8 +22,13 @@ export interface RevokeOrder {
   readonly revoke: { readonly url: string; readonly init: RequestInit };
 }
 
-/** From the answer of that request to the refusal of each guard; below zero where it refused before. */
-export type RevokeAnswer = { readonly ms: readonly number[] } | { readonly problem: string };
+/** What a revocation took, and from its answer to the refusal of each guard: below zero where one refused before. */
+export interface Revoked {
+  readonly ms: readonly number[];
+  readonly requestMs: number;
+}
+
+export type RevokeAnswer = Revoked | { readonly problem: string };
 
 /**
  * Eight guards of one tool server, as eight processes of it would be, in one process: each has its own lease, its own
@@ -80,7 +85,7 @@ async function ask(guard: ProtectedHandler, method: GuardedMethod, token: string
   throw new Error(`${method} was answered ${response.status}: ${text.slice(0, 500)}`);
 }
 
-async function revoke({ method, token, revoke: { url, init } }: RevokeOrder): Promise<number[]> {
+async function revoke({ method, token, revoke: { url, init } }: RevokeOrder): Promise<Revoked> {
   const passed = await Promise.all(guards.map((guard) => ask(guard, method, token)));
   if (passed.includes(false)) throw new Error('A guard refused the token before it was revoked.');
   const endsAt = performance.now() + REFUSED_MS_MAX;
@@ -94,19 +99,23 @@ async function revoke({ method, token, revoke: { url, init } }: RevokeOrder): Pr
   // A call is sent when the revocation is acknowledged; what is answered from memory is watched all the time.
   const early = method === 'ping' ? guards.map(untilRefused) : [];
   for (const one of early) one.catch(() => {});
+  const askedAt = performance.now();
   const response = await fetch(url, init);
   const acknowledgedAt = performance.now();
   if (!response.ok) throw new Error(`The revocation was answered ${response.status}.`);
   await response.arrayBuffer();
   const refused = await Promise.all(early.length > 0 ? early : guards.map(untilRefused));
-  return refused.map((at) => at - acknowledgedAt);
+  return { ms: refused.map((at) => at - acknowledgedAt), requestMs: acknowledgedAt - askedAt };
 }
 
 process.on('message', (order: RevokeOrder | 'ready') => {
   const tell = (answer: RevokeAnswer) => process.send?.(answer);
-  const work = order === 'ready' ? Promise.all(guards.map((guard) => guard.ready())).then(() => []) : revoke(order);
+  const work =
+    order === 'ready'
+      ? Promise.all(guards.map((guard) => guard.ready())).then(() => ({ ms: [], requestMs: 0 }))
+      : revoke(order);
   work.then(
-    (ms) => tell({ ms }),
+    (revoked) => tell(revoked),
     (error: Error) => tell({ problem: error.stack ?? error.message }),
   );
 });

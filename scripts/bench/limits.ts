@@ -40,6 +40,10 @@ export const GUARDS = 8;
 /** Of each kind, with Redis and without. */
 export const REVOCATIONS = paced(40, 4);
 /** Between two looks at what a guard answers from memory. */
+/** Agents that are offboarded, and what descends from each. */
+export const OFFBOARDINGS = paced(30, 3);
+export const DESCENDANTS = 1_000;
+
 export const GUARD_POLL_MS = 2;
 /** From one revocation to the next: guards hold a lease again. */
 export const REVOCATION_PAUSE_MS = 50;

@@ -9,6 +9,7 @@ import {
 import { rateRatio, typical } from './figures.ts';
 import type { MemoryFinding } from './held_calls.ts';
 import type { NodesFinding } from './nodes.ts';
+import type { OffboardFinding } from './offboard.ts';
 import type { RecoveryFinding } from './recovery.ts';
 import type { RedeemFinding } from './redeem.ts';
 import type { RevocationFinding } from './revocation.ts';
@@ -68,6 +69,16 @@ export function revocationTable(findings: readonly RevocationFinding[]): string 
       : all.p99Ms <= REVOCATION_WITHOUT_REDIS_MS_MAX,
   );
   return `${tableOf(header, rows)}\n\nAim: at all eight within ${REVOCATION_P50_MS_MAX} ms at p50 and ${REVOCATION_P99_MS_MAX} ms at p99, within ${REVOCATION_WITHOUT_REDIS_MS_MAX} ms without Redis, for both: ${verdict(isMet)}.`;
+}
+
+export function offboardTable({ request, each, all }: OffboardFinding): string {
+  const rows = [
+    ['request to answer', ...[request.p50Ms, request.p99Ms].map(milliseconds)],
+    ['answer to refusal, each guard', ...[each.p50Ms, each.p99Ms].map(milliseconds)],
+    ['answer to refusal, the slowest of eight', ...[all.p50Ms, all.p99Ms].map(milliseconds)],
+  ];
+  const isMet = each.p99Ms <= REVOCATION_P99_MS_MAX;
+  return `${tableOf(['Time', 'p50 ms', 'p99 ms'], rows)}\n\nAim: each guard within ${REVOCATION_P99_MS_MAX} ms at p99: ${verdict(isMet)}.`;
 }
 
 export function recoveryTable({ killToReadyMs, killToReadyWorstMs, gaps }: RecoveryFinding): string {

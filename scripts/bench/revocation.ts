@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { acceptToolServer } from '../../examples/demo/set_up.ts';
-import { freePort } from '../../src/cli/free_port.ts';
 import { clientAssertion } from '../../src/wire/client_assertion_rfc7523.ts';
 import { importSigningKey, type SigningKey } from '../../src/wire/signing_key.ts';
 import { type Run, summarize } from './figures.ts';
-import type { GuardedMethod, GuardsReady, RevokeAnswer, RevokeOrder } from './guards_process.ts';
-import { Installation, singleRedis } from './installation.ts';
+import type { GuardedMethod, GuardsReady, RevokeOrder } from './guards_process.ts';
 import { GUARDS, REVOCATION_PAUSE_MS, REVOCATIONS } from './limits.ts';
 import { READ_TOOL } from './notes_server.ts';
-import { type Program, startProgram } from './programs.ts';
-import { RedisServer } from './redis_server.ts';
+import type { Program } from './programs.ts';
 import { type BenchAgent, registerAgent } from './register_agent.ts';
 import { untilPlace } from './until_place.ts';
+import { tell, watchByGuards } from './watched_guards.ts';
 
 export interface RevocationFinding {
   readonly hasRedis: boolean;
@@ -31,22 +28,10 @@ interface Watched {
 
 /** How long it takes until eight guards on two nodes refuse what was revoked; with Redis, and after it stopped. */
 export async function measureRevocation(closing: (() => Promise<unknown>)[]): Promise<readonly RevocationFinding[]> {
-  const redis = await RedisServer.open();
-  closing.push(() => redis.kill());
-  const installation = await Installation.open(singleRedis(redis.port));
-  closing.push(() => installation.close());
-  await installation.startNode();
-  await installation.startNode();
-  const operator = await installation.becomeOperator();
+  const { installation, operator, guards, redis } = await watchByGuards(closing);
   const { issuer } = installation;
   const agent = await registerAgent(operator, issuer);
   const key = await importSigningKey(agent.agentKey);
-  const guards = await startProgram<GuardsReady>(new URL('./guards_process.ts', import.meta.url), [
-    ...['--port', String(await freePort()), '--issuer', issuer],
-  ]);
-  closing.push(() => guards.stop());
-  await acceptToolServer(operator, { ...guards.ready, state: '', tool_server: '', tools: 0 });
-  await tell(guards, 'ready');
   const watched = { issuer, agent, key, guards };
   const findings = await measureBoth(watched, true);
   await redis.kill();
@@ -77,7 +62,7 @@ async function revokeOnce(watched: Watched, method: GuardedMethod, what: 'token'
   const { taskId } = await agent.agent.startTask({ resource, tools: [READ_TOOL], purpose: 'Measure' });
   const token = await agent.agent.authProvider(taskId, resource).token();
   const revoke = what === 'token' ? await revokeToken(watched, token) : await endTask(watched, taskId);
-  const ms = await tell(guards, { method, token, revoke });
+  const { ms } = await tell(guards, { method, token, revoke });
   if (ms.length !== GUARDS) throw new Error(`${ms.length} guards answered.`);
   return ms;
 }
@@ -102,17 +87,4 @@ async function endTask({ issuer, agent: { clientId }, key }: Watched, taskId: st
 function form(fields: Record<string, string>) {
   const headers = { 'content-type': 'application/x-www-form-urlencoded' };
   return { method: 'POST', headers, body: new URLSearchParams(fields).toString() };
-}
-
-function tell({ process: child }: Program<GuardsReady>, order: RevokeOrder | 'ready'): Promise<readonly number[]> {
-  return new Promise((resolve, reject) => {
-    const ended = () => reject(new Error('The guards ended.'));
-    child.once('exit', ended);
-    child.once('message', (answer: RevokeAnswer) => {
-      child.off('exit', ended);
-      if ('ms' in answer) resolve(answer.ms);
-      else reject(new Error(answer.problem));
-    });
-    child.send(order);
-  });
 }

@@ -7,6 +7,7 @@ export const SECTION_NAMES = [
   'nodes',
   'redeem',
   'revocation',
+  'offboard',
   'recovery',
   'memory',
 ] as const;

@@ -2,10 +2,11 @@ import { measureClicks } from './click.ts';
 import { measureMemory } from './held_calls.ts';
 import { startLoadGenerator } from './load.ts';
 import { measureNodes } from './nodes.ts';
+import { measureOffboarding } from './offboard.ts';
 import { measureRecovery } from './recovery.ts';
 import { measureRedeem } from './redeem.ts';
 import { clicksTable, comparedTable, startsTable, tokensTable } from './report.ts';
-import { memoryTable, nodesTable, recoveryTable, redeemTable, revocationTable } from './report_nodes.ts';
+import { memoryTable, nodesTable, offboardTable, recoveryTable, redeemTable, revocationTable } from './report_nodes.ts';
 import { measureRevocation } from './revocation.ts';
 import type { SectionName } from './section_names.ts';
 import { setStage } from './stage.ts';
@@ -32,6 +33,7 @@ const SECTIONS: Readonly<Record<SectionName, (closing: Closing) => Promise<strin
   nodes: async (closing) => nodesTable(await measureNodes(await startLoad(closing), closing)),
   redeem: async (closing) => redeemTable(await measureRedeem(closing)),
   revocation: async (closing) => revocationTable(await measureRevocation(closing)),
+  offboard: async (closing) => offboardTable(await measureOffboarding(closing)),
   recovery: async (closing) => recoveryTable(await measureRecovery(closing)),
   memory: async (closing) => memoryTable(await measureMemory(closing)),
 };

@@ -28,6 +28,6 @@ export async function endAccess({ store, tx, afterCommit, by }: Revoking, person
     store,
     tx,
     afterCommit,
-    tokens.map(({ id }) => ({ kind: 'api_token.revoked', ids: { token: id, ...actingIds(by), with: personId } })),
+    tokens.map(({ id }) => ({ kind: 'api_token.revoked', ids: { api_token: id, ...actingIds(by), with: personId } })),
   );
 }

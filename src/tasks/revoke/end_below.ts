@@ -60,7 +60,10 @@ export async function endTasksBelow(
   const alone = delegations.filter((delegation) => !ended.has(delegation.task_id));
   const by = actingIds(revoking.by);
   const events: NewEvent[] = [
-    ...tasks.map(({ id, state }) => ({ kind: 'task.ended' as const, ids: { task: id, how: state, ...by } })),
+    ...tasks.map(({ id, state, root_id }) => ({
+      kind: 'task.ended' as const,
+      ids: { task: id, how: state, ...by, ...(id === end.endedWith ? {} : { root: root_id }) },
+    })),
     ...alone.map(({ id, task_id, agent_id }) => ({
       kind: 'delegation.revoked' as const,
       ids: { delegation: id, task: task_id, agent: agent_id, ...by },
@@ -98,6 +101,7 @@ async function recordEnds(
 interface EndedTask {
   readonly id: string;
   readonly state: 'completed' | 'cancelled';
+  readonly root_id: string;
   readonly oauth_grant_id: string | null;
 }
 
@@ -111,7 +115,7 @@ async function endTasks(tx: Tx, found: readonly string[], named: EndBelow['task'
     update tasks set ended_at = clock_timestamp(),
       state = case when tasks.id = ${named?.id ?? null} then ${named?.how ?? null} else 'cancelled' end
     from locked where tasks.id = locked.id
-    returning tasks.id, tasks.state, tasks.oauth_grant_id`.execute(tx);
+    returning tasks.id, tasks.state, tasks.root_id, tasks.oauth_grant_id`.execute(tx);
   return rows;
 }
 

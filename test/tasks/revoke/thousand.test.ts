@@ -1,5 +1,7 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { FollowedEvent } from '../../../src/events/follow.ts';
+import { revocationsOf } from '../../../src/events/revocations.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { offboardAgent } from '../../../src/tasks/revoke/offboard_agent.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
@@ -44,4 +46,10 @@ it('an agent with 1,000 descendants is offboarded in one transaction, all of the
   expect(transactions).toHaveLength(1);
   expect(await scene.events('task.ended')).toHaveLength(501);
   expect(await chains.isLive(untouched)).toBe(true);
+  // Guards refuse all of it by the agent: more would not fit into a lease.
+  const written = await database.db.selectFrom('events').select(['kind', 'body', 'at']).execute();
+  const heard = written.flatMap(({ kind, body, at }) =>
+    revocationsOf({ kind, at, position: 0, ids: JSON.parse(body).ids } as unknown as FollowedEvent),
+  );
+  expect(heard).toMatchObject([{ what: 'agent', id: first }]);
 });
