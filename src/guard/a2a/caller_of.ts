@@ -41,6 +41,8 @@ export interface A2ACaller<Exchanged = unknown> {
   readonly skill: string;
   /** The one use of an approval that this run is: an idempotency key. Undefined where none was needed. */
   readonly redemptionId: string | undefined;
+  /** The trace that the message came with (W3C), to go on with. */
+  readonly traceparent: string | undefined;
   /** Aborted when the task is cancelled, or the guard closes. */
   readonly signal: AbortSignal;
   /**

@@ -2,6 +2,7 @@ import { TaskState } from '@a2a-js/sdk';
 import type { AgentExecutor, ExecutionEventBus, RequestContext } from '@a2a-js/sdk/server';
 import type { JsonObject } from '../../kernel/json.ts';
 import { refusal } from '../../wire/refusals.ts';
+import { readTraceparent } from '../../wire/trace_context.ts';
 import { principalKey } from '../caller.ts';
 import { type GuardContext, tracked } from '../context.ts';
 import type { Decided } from '../decide.ts';
@@ -158,6 +159,7 @@ export class GuardedExecutor implements AgentExecutor {
       actors: caller.actors,
       skill: ticket.tool,
       redemptionId: redemption?.redemptionId,
+      traceparent: readTraceparent(ticket.call.request.headers.get('traceparent')),
       signal: AbortSignal.any([task.cancelled.signal, context.closing]),
       exchangeFor: async (resource, asked = {}) => {
         if (exchange === undefined) {

@@ -57,7 +57,9 @@ function guardedCall({ id, method, caller, request }: A2ACall, sent: Sent): Guar
   const params = { name: sent.tool, arguments: sent.arguments };
   const inbound = { id, method: 'tools/call', params, era: '2026', message: { method }, text: '' } as const;
   // A message is work that goes on without its sender (A2A §3.3.3): that a connection ends is no sign that it left.
-  return { inbound, caller, request: new Request(request.url), cancelled: new AbortController().signal };
+  const traceparent = request.headers.get('traceparent');
+  const headers = traceparent === null ? {} : { traceparent };
+  return { inbound, caller, request: new Request(request.url, { headers }), cancelled: new AbortController().signal };
 }
 
 function refuse({ context }: Serving, call: A2ACall, refused: Refusal): Response {
