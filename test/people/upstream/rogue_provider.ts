@@ -18,8 +18,8 @@ export interface Lies {
 export interface RogueProvider {
   readonly issuer: string;
   readonly host: string;
-  /** Paths that were asked for. */
-  readonly asked: string[];
+  /** What was sent to its token endpoint. */
+  readonly tokenRequests: { readonly authorization: string | undefined; readonly form: URLSearchParams }[];
   lie(lies: Lies): void;
   /** The answer to an authorization request, as the browser would bring it. */
   answerTo(request: URL): URL;
@@ -31,14 +31,14 @@ export async function startRogueProvider(): Promise<RogueProvider> {
   const jwk = { ...(await exportJWK(own.publicKey)), kid: 'k', alg: 'RS256', use: 'sig' };
   let lies: Lies = {};
   let nonce = '';
-  const asked: string[] = [];
+  const tokenRequests: RogueProvider['tokenRequests'] = [];
   const server = createServer(async (request, response) => {
-    asked.push(request.url!);
     const send = (status: number, body: object) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     if (request.url === '/.well-known/openid-configuration') return send(200, metadata());
     if (request.url === '/jwks') return send(200, { keys: [jwk] });
-    await drain(request);
+    const form = new URLSearchParams(await textOf(request));
+    tokenRequests.push({ authorization: request.headers.authorization, form });
     if (lies.token !== undefined) return send(lies.token.status, lies.token.body);
     send(200, { access_token: 'x', token_type: 'Bearer', expires_in: 60, id_token: await idToken() });
   });
@@ -75,7 +75,7 @@ export async function startRogueProvider(): Promise<RogueProvider> {
   return {
     issuer,
     host,
-    asked,
+    tokenRequests,
     lie: (next) => {
       lies = next;
     },
@@ -94,8 +94,8 @@ export async function startRogueProvider(): Promise<RogueProvider> {
   };
 }
 
-async function drain(request: IncomingMessage): Promise<void> {
-  for await (const _ of request) {
-    // What is asked for does not matter.
-  }
+async function textOf(request: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of request) text += chunk;
+  return text;
 }
