@@ -105,7 +105,6 @@ test('names what was revoked since, of every kind, with position, epoch, keys an
   expect(named(next)).toEqual([
     'token jti',
     'delegation dlg',
-    'task tsk',
     'agent agt',
     'person prs',
     'grant grt',
