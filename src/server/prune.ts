@@ -85,6 +85,7 @@ async function pruneOld(store: Store, retention: Config['retention']): Promise<v
   await deleteWhere(store, 'sessions', `expires_at < ${daysAgo(PEOPLE_RECORDS_KEPT_DAYS)}`);
   await deleteWhere(store, 'links', `expires_at < ${daysAgo(PEOPLE_RECORDS_KEPT_DAYS)}`);
   await deleteWhere(store, 'outbox', `state <> 'waiting' and finished_at < ${daysAgo(OUTBOX_KEPT_DAYS)}`);
+  await deleteWhere(store, 'signal_messages', `state = 'failed' and created_at < ${daysAgo(OUTBOX_KEPT_DAYS)}`);
   await deleteWhere(store, 'received_signals', `received_at < ${daysAgo(RECEIVED_SIGNALS_KEPT_DAYS)}`);
   while ((await thinCheckpoints(store)) > 0);
   if (retention.step_ups_days !== null) await pruneStepUps(store, retention.step_ups_days);

@@ -8,6 +8,7 @@ import { sealBatch } from '../../src/events/seal.ts';
 import { newId } from '../../src/kernel/ids.ts';
 import { silentLogger } from '../../src/kernel/logger.ts';
 import { createSafeFetch } from '../../src/kernel/safe_fetch.ts';
+import { STREAM_MESSAGES_MAX } from '../../src/signals/limits.ts';
 import { changeStatus } from '../../src/signals/streams/change_stream.ts';
 import { makeStream } from '../../src/signals/streams/make_stream.ts';
 import type { Stream } from '../../src/signals/streams/stream.ts';
@@ -180,11 +181,13 @@ describe('what is sealed becomes messages', () => {
       .where('name', '=', 'log_epoch')
       .executeTakeFirstOrThrow();
     await sql`update settings set value = '"another"' where name = 'log_epoch'`.execute(database.db);
-    await endTasks(1);
+    // As many as there were, so that one of them is where the first one was.
+    await endTasks(5);
     await fillStreams(store);
     await sql`update settings set value = ${JSON.stringify(value)} where name = 'log_epoch'`.execute(database.db);
-    const [after] = await rows();
-    expect(after!.jti).not.toBe(before!.jti);
+    const after = await rows();
+    expect(after).toHaveLength(5);
+    expect(after.map(({ jti }) => jti)).not.toContain(before!.jti);
   });
 });
 
@@ -315,6 +318,20 @@ describe('paused and disabled', () => {
     await until(async () => (await rows()).length === 0);
     expect(receiver.received.map(subjectId)).toEqual(later);
   });
+});
+
+test('what waits is bounded: the rest stays in the log, and follows once there is room', async () => {
+  const made = await makePush();
+  await sql`
+    insert into signal_messages (jti, stream_id, claims)
+    select 'full-' || n, ${made.id}, '{}' from generate_series(1, ${STREAM_MESSAGES_MAX}) n`.execute(database.db);
+  const tasks = await endTasks(2);
+  expect(await fillStreams(store)).toBe(false);
+  expect((await stream(made.id)).position).toBe(made.position);
+  await sql`delete from signal_messages where jti = 'full-1'`.execute(database.db);
+  await fillStreams(store);
+  const last = (await rows()).slice(-2).map(({ claims }) => subjectId({ claims: JSON.parse(claims) }));
+  expect(last).toEqual(tasks);
 });
 
 test('an address that is not public is not pushed to, and the message waits', async () => {
