@@ -414,7 +414,7 @@ describe('keys', () => {
     };
     expect((await postForm(server, '/token', { ...fields, ...(await assertion()) }, { DPoP })).status).toBe(200);
     const again = async () => postForm(server, '/token', { ...fields, ...(await assertion()) }, { DPoP });
-    expect(await refusalOf(again)).toEqual(['invalid_grant', 'key_not_proven']);
+    expect(await refusalOf(again)).toEqual(['invalid_dpop_proof', 'key_not_proven']);
   });
 
   test('an agent that has bound tokens only takes no bearer token', async () => {
