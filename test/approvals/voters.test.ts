@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { SignedIn } from '../../src/model/person.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -8,9 +9,6 @@ import { Scenario } from '../support/scenario.ts';
 import { createTestStore } from '../support/test_store.ts';
 
 const ERASE = { disk: 'sda' };
-/** Long enough for a request to reach the lock it must wait for. */
-const REACHED_MS = 300;
-
 let database: TestDatabase;
 let store: Store;
 let scene: Scenario;
@@ -29,13 +27,23 @@ beforeEach(async () => {
 
 const approve = (stepUpId: string) => scene.decide(stepUpId, approver, 'approve', { shownSecondsAgo: 10 });
 
+/** Until a request has reached the lock that it must wait for. */
+async function untilSomebodyWaits(): Promise<void> {
+  for (;;) {
+    const { rows } = await sql`select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(database.db);
+    if (rows.length > 0) return;
+    await sleep(20);
+  }
+}
+
 /** Disables the approver; before that commits, `during` gets so far as it can. */
 async function whileDisabling<Value>(during: () => Promise<Value>): Promise<Value> {
   let going: Promise<Value> | undefined;
   await database.db.transaction().execute(async (tx) => {
     await tx.updateTable('people').set({ state: 'disabled' }).where('id', '=', approver.person.id).execute();
     going = during();
-    await sleep(REACHED_MS);
+    await untilSomebodyWaits();
   });
   return going!;
 }
