@@ -7,8 +7,11 @@ import { BY_SERVER } from '../../src/model/acting.ts';
 import type { ApiTokenScope } from '../../src/model/api_token.ts';
 import { makeApiToken } from '../../src/people/api_tokens.ts';
 import { transact } from '../../src/store/transact.ts';
+import { disablePerson } from '../../src/tasks/revoke/disable_person.ts';
+import { offboardAgent } from '../../src/tasks/revoke/offboard_agent.ts';
 import { startTwoNodes, type TwoNodes } from '../faults/two_nodes.ts';
 import { SetReceiver, subjectId } from '../signals/set_receiver.ts';
+import { Scenario } from '../support/scenario.ts';
 
 // OpenID SSF 1.0 over HTTP, with two servers behind one address: no request meets the same one as the request before it.
 
@@ -309,4 +312,32 @@ test('verification (SSF 1.0 §8.1.4) comes back with the state, over push, and n
   } finally {
     await receiver.close();
   }
+});
+
+test('offboarding an agent, and disabling a person, is told with all that ends below, in the order of the log', async () => {
+  const { store, issuer } = two.world;
+  const scene = await Scenario.create(store);
+  const { id: agentTask } = scene.claims.task;
+  const [agent, requester] = [scene.claims.act!.sub, scene.requester.person.id];
+  const { poll } = await makeStream({}, await apiToken('observer', ['signals']));
+  const as = await apiToken('observer', ['signals']);
+  const offboarded = await offboardAgent(store, { agentId: agent, by: BY_SERVER, reason: '' });
+  expect(offboarded).toMatchObject({ ok: true, value: { tasks: 1 } });
+  await scene.startTask();
+  const { id: personTask } = scene.claims.task;
+  expect(await disablePerson(store, { personId: requester, by: BY_SERVER, reason: '' })).toMatchObject({ ok: true });
+  const sets = await vi.waitUntil(async () => {
+    const { body } = await ask(poll, { body: { returnImmediately: true }, as });
+    return Object.keys(body.sets).length >= 5 && (Object.values(body.sets) as string[]);
+  }, 20_000);
+  const claims = await Promise.all(sets.map((set) => verified(set, 'observer')));
+  const subjects = claims.map(({ sub_id }) => sub_id as { application?: object; session?: object; sub?: string });
+  const issSub = (sub: string) => ({ format: 'iss_sub', iss: issuer, sub });
+  const session = (id: string) => ({ format: 'complex', session: { format: 'opaque', id } });
+  expect(subjects.slice(0, 2)).toEqual([{ format: 'complex', application: issSub(agent) }, session(agentTask)]);
+  expect(subjects[2]).toEqual(issSub(requester));
+  // The second agent has no deputy.
+  expect(subjects.slice(3)).toContainEqual({ format: 'complex', application: issSub(scene.claims.act!.sub) });
+  expect(subjects.slice(3)).toContainEqual(session(personTask));
+  expect(new Set(claims.map(({ events }) => Object.keys(events)[0]))).toEqual(new Set([`${CAEP}session-revoked`]));
 });
