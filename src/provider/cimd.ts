@@ -53,11 +53,22 @@ export function createEngineFetch(safeFetch: SafeFetch, log: Logger): NonNullabl
       const hasBody = answer.body.byteLength > 0;
       return new Response(hasBody ? new Uint8Array(answer.body) : null, {
         status: answer.status,
-        headers: answer.headers,
+        headers: boundedFreshness(answer.headers),
       });
     } catch (error) {
       log.warn({ err: error, url }, 'a document named by a client could not be fetched');
       throw error;
     }
   };
+}
+
+/** The engine keeps a client's keys for as long as their publisher says: a revoked one would live for a year. */
+function boundedFreshness(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const { expires: _, 'cache-control': said, ...rest } = headers;
+  if (said === undefined) return rest;
+  const bounded = said.replace(
+    /(max-age\s*=\s*)(\d+)/gi,
+    (_match, name: string, seconds: string) => `${name}${Math.min(Number(seconds), CLIENT_DOCUMENT_SECONDS_MAX)}`,
+  );
+  return { ...rest, 'cache-control': bounded };
 }

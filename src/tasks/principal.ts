@@ -52,6 +52,7 @@ export interface ChainAgent {
   readonly name: string;
   readonly kind: 'interactive' | 'service';
   readonly trust_zone: string;
+  /** It, or an agent that it acts for, has tokens bound to keys only. */
   readonly dpop_required: boolean;
 }
 
@@ -162,10 +163,11 @@ async function readRow({ db }: Store, claims: AccessTokenClaims): Promise<ChainR
   const { rows } = await sql<ChainRow>`select t.requester_id, ${lineageColumns},
       t.id as task_id, t.root_id, t.purpose_code, t.tools as task_tools,
       d.id as delegation_id, d.depth, d.tools as delegated_tools, d.constraints,
-      a.id as agent_id, a.name, a.kind, a.trust_zone, a.dpop_required, a.client_id, a.owner_id,
+      a.id as agent_id, a.name, a.kind, a.trust_zone, a.client_id, a.owner_id,
       o.is_administrator as owner_is_admin, r.is_administrator as requester_is_admin,
       ${groupsOf(sql`o.id`)} as owner_groups, ${groupsOf(sql`r.id`)} as requester_groups,
       (select jsonb_agg(x.bound) from agents x where x.id = any(c.agent_ids)) as bounds,
+      (select bool_or(x.dpop_required) from agents x where x.id = any(c.agent_ids)) as dpop_required,
       (select coalesce(array_agg(distinct b.what), '{}') from task_budgets b where b.task_id = any(c.task_ids)) as budgeted,
       (select x.template_id is not null or x.oauth_grant_id is not null from tasks x
         where x.id = c.task_ids[1]) as is_purpose_chosen,
