@@ -126,7 +126,7 @@ test('a task with a tool of the class gets bound tokens only; one without gets e
   expect(decodeJwt(bound.body.access_token!)).toMatchObject({ cnf: { jkt: key.thumbprint } });
 });
 
-test('a refused refresh has used nothing up, and a bound one without its proof is invalid_grant (T23)', async () => {
+test('a refresh that is refused for want of a proof has used nothing up', async () => {
   const { toolServer } = await worldAt(strict);
   const browser = await signedInBrowser(strict, await addPerson(strict.store));
   const { risk } = await strict.store.db
