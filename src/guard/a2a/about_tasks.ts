@@ -22,7 +22,7 @@ export async function answerAboutTask(serving: Serving, call: A2ACall): Promise<
   if (live?.principal === principalKey(call.caller)) live.standing.refresh(call.caller);
   const context = callContext(call.caller, extensionsOf(call.request));
   const body = { jsonrpc: '2.0', id: call.id, method, params: params.data };
-  return answerOfTransport(serving, await serving.transport.handle(body, context), context);
+  return answerOfTransport(serving, call.caller, await serving.transport.handle(body, context), context);
 }
 
 /** ListTasks, within one conversation of the principal. */

@@ -93,6 +93,7 @@ async function start<Exchanged>(executor: AgentExecutor, options: A2AGuardOption
     transport: new JsonRpcTransportHandler(handler),
     isStreaming: agentCard.capabilities?.streaming === true,
     inFlight: { count: 0 },
+    isInForce: async ({ accessToken }) => (await parts.verifyToken(accessToken, new Date())).ok,
   };
   const card = async () => {
     const { token_endpoint: tokenEndpoint } = await parts.metadata();

@@ -78,7 +78,12 @@ async function answerWaiting(serving: Serving, call: A2ACall, waiting: Extract<D
     const method = call.method === 'SendMessage' ? 'GetTask' : 'SubscribeToTask';
     const answer = await transport.handle({ jsonrpc: '2.0', id: call.id, method, params: { id: known } }, asked);
     const isOne = method === 'GetTask' && 'result' in answer && answer.error === undefined;
-    return answerOfTransport(serving, isOne ? { ...answer, result: { task: answer.result } } : answer, asked);
+    return answerOfTransport(
+      serving,
+      call.caller,
+      isOne ? { ...answer, result: { task: answer.result } } : answer,
+      asked,
+    );
   }
   if (context.holds.count < HOLDS_MAX) return null;
   // The floor under the lane: the request for approval stays, and the same message again finds it.
@@ -100,7 +105,7 @@ async function hand(
   const known = sent.taskId === undefined ? null : await findOwnTask(handler, conversations, call.caller, sent.taskId);
   const contextId = sent.contextId ?? known?.contextId ?? conversations.begin(call.caller);
   const body = { jsonrpc: '2.0', id: call.id, method: call.method, params: sent.params(contextId) };
-  const answer = await answerOfTransport(serving, await transport.handle(body, asked), asked);
+  const answer = await answerOfTransport(serving, call.caller, await transport.handle(body, asked), asked);
   // The SDK refused what the guard let through: the approval is spent, and nothing ran.
   if (!ticket.isTaken && decided.kind === 'redeemed') await reportOutcome(context, decided.redemption, 'failed', null);
   return answer;

@@ -26,6 +26,8 @@ export interface Serving {
   /** What its card says. */
   readonly isStreaming: boolean;
   readonly inFlight: { count: number };
+  /** The token of a caller still holds: not expired, and nothing that it names was revoked. */
+  readonly isInForce: (caller: Caller) => Promise<boolean>;
 }
 
 /** One JSON-RPC request that was authenticated. */

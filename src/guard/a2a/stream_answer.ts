@@ -1,6 +1,7 @@
 import type { JsonRpcTransportHandler, ServerCallContext } from '@a2a-js/sdk/server';
 import type { JsonObject } from '../../kernel/json.ts';
 import { jsonAnswer } from '../answers.ts';
+import type { Caller } from '../caller.ts';
 import { tracked } from '../context.ts';
 import { eventStream } from '../event_stream.ts';
 import { type Serving, withExtensions } from './serving.ts';
@@ -10,7 +11,8 @@ type Streamed = Extract<TransportAnswer, AsyncGenerator<unknown>>;
 
 /** What the SDK answered: one JSON message, or a stream of them (A2A §9.4.2). */
 export async function answerOfTransport(
-  serving: Pick<Serving, 'context' | 'transport'>,
+  serving: Serving,
+  caller: Caller,
   answer: TransportAnswer,
   context: ServerCallContext,
 ): Promise<Response> {
@@ -20,51 +22,48 @@ export async function answerOfTransport(
   try {
     first = await answer.next();
   } catch (error) {
-    return jsonAnswer(failure(serving, context, error));
+    return jsonAnswer(failure(serving, error));
   }
-  return withExtensions(stream(serving, answer, first, context), context);
+  return withExtensions(stream(serving, caller, answer, first), context);
 }
 
-function stream(
-  serving: Pick<Serving, 'context' | 'transport'>,
-  answer: Streamed,
-  first: IteratorResult<unknown>,
-  context: ServerCallContext,
-): Response {
-  const gone = Promise.withResolvers<'gone'>();
-  const out = eventStream(() => gone.resolve('gone'));
-  const closing = onceAborted(serving.context.closing);
+/**
+ * Ends with the token of whoever reads it: after that, they subscribe again with another one. The SDK keeps what an agent
+ * publishes while its stream is read, so that it is read to its end whoever leaves.
+ */
+function stream(serving: Serving, caller: Caller, answer: Streamed, first: IteratorResult<unknown>): Response {
+  let isRead = true;
+  const leave = () => {
+    if (isRead) serving.inFlight.count -= 1;
+    isRead = false;
+  };
+  const out = eventStream(leave);
+  serving.inFlight.count += 1;
   const copy = async (): Promise<void> => {
     try {
-      for (let next = first; next.done !== true; ) {
-        out.send(`data: ${JSON.stringify(next.value)}\n\n`);
-        const following = await Promise.race([answer.next(), gone.promise, closing]);
-        if (typeof following === 'string') break;
-        next = following;
+      for (let next = first; next.done !== true; next = await answer.next()) {
+        if (isRead && !(await serving.isInForce(caller))) {
+          leave();
+          out.end();
+        }
+        if (isRead) out.send(`data: ${JSON.stringify(next.value)}\n\n`);
       }
     } catch (error) {
-      out.send(`event: error\ndata: ${JSON.stringify(failure(serving, context, error))}\n\n`);
+      const said = failure(serving, error);
+      if (isRead) out.send(`event: error\ndata: ${JSON.stringify(said)}\n\n`);
     } finally {
+      leave();
       out.end();
-      // Not awaited: it ends when its next event comes.
-      answer.return(undefined).catch(() => {});
     }
   };
   void tracked(serving.context, copy());
   return out.response;
 }
 
-function failure({ context, transport }: Pick<Serving, 'context' | 'transport'>, _: ServerCallContext, error: unknown) {
+function failure({ context, transport }: Serving, error: unknown) {
   context.log.error({ error }, 'an answer of the agent failed');
   const { mapToJSONRPCError } = transport.constructor as typeof JsonRpcTransportHandler;
   return { jsonrpc: '2.0', id: null, error: mapToJSONRPCError(error) } as unknown as JsonObject;
-}
-
-function onceAborted(signal: AbortSignal): Promise<'closing'> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve('closing');
-    else signal.addEventListener('abort', () => resolve('closing'), { once: true });
-  });
 }
 
 function isStream(answer: TransportAnswer): answer is Streamed {

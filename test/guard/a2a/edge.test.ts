@@ -143,6 +143,37 @@ test('whose token ends while a person decides goes on when the principal comes b
   expect(agent.runs).toHaveLength(1);
 });
 
+test('a stream ends with the token of its reader; the task goes on for whoever shows another one', async () => {
+  agent = await startGuardedAgent();
+  agent.issuer.gated.add('message');
+  const token = await agent.issuer.token({ seconds: 2 });
+  const read = (await agent.post('SendStreamingMessage', HELLO, { token })).text();
+  const stepUp = await agent.issuer.nextOpen();
+  await new Promise((resolve) => setTimeout(resolve, 2_200));
+  const client = await agent.client();
+  // The same message finds the task that waits, and shows a token that lives.
+  const { id } = (await client.sendMessage(textMessage('hello'))) as Task;
+  agent.issuer.decide(stepUp, 'approved');
+  await expect.poll(() => taskState(client, id)).toBe(TaskState.TASK_STATE_COMPLETED);
+  const seen = await read;
+  expect(seen).toContain(id);
+  expect(seen).toContain('TASK_STATE_AUTH_REQUIRED');
+  expect(seen).not.toContain('TASK_STATE_COMPLETED');
+  expect(agent.runs).toHaveLength(1);
+});
+
+test('a task whose first reader hung up is kept to its end', async () => {
+  agent = await startGuardedAgent();
+  agent.issuer.gated.add('message');
+  const stream = await agent.post('SendStreamingMessage', HELLO);
+  const stepUp = await agent.issuer.nextOpen();
+  await stream.body?.cancel();
+  const client = await agent.client();
+  const { id } = (await client.sendMessage(textMessage('hello'))) as Task;
+  agent.issuer.decide(stepUp, 'approved');
+  await expect.poll(() => taskState(client, id)).toBe(TaskState.TASK_STATE_COMPLETED);
+});
+
 test('cancelling a task that waits takes the request for approval back, and nothing runs', async () => {
   agent = await startGuardedAgent();
   agent.issuer.gated.add('message');
