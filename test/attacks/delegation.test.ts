@@ -104,6 +104,9 @@ describe('T30: an agent token that claims to be a person, or another agent', () 
     expect(await take({ actor: await ownToken(server, agent(2)) })).toEqual(['invalid_request', 'actor_foreign']);
     const claimsPerson = await forged(own, { sub: row.requesterId });
     expect(await take({ actor: claimsPerson })).toEqual(['invalid_request', 'actor_invalid']);
+    const isPerson = await signedByUs(own, { sub: row.requesterId });
+    expect(await take({ actor: isPerson })).toEqual(['invalid_request', 'actor_invalid']);
+    expect(await give({ actor: isPerson })).toEqual(['invalid_request', 'actor_invalid']);
     const typed = { actor_token: own, actor_token_type: 'urn:ietf:params:oauth:token-type:id_token' };
     expect(await take({ more: typed })).toEqual(['invalid_request', 'request_malformed']);
     const { jti, exp } = decodeJwt(own);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { decideCall } from '../../src/policy/decide.ts';
 import { decideDelegation } from '../../src/policy/decide_delegation.ts';
 import { PolicyEngine } from '../../src/policy/engine.ts';
-import { ALICE, compiled, OLIVER, problemsOf } from './scenario.ts';
+import { ALICE, compiled, OLIVER, problemsOf, request } from './scenario.ts';
 
 const engine = new PolicyEngine();
 
@@ -90,6 +91,18 @@ describe('a policy on delegation', () => {
     expect(decide('true', { server: 'files' })).toBe('deny');
   });
 });
+
+test.each(['principal.trust_zone == "finance"', 'context.chain.contains(Agent::"agt_first")'])(
+  'a policy on calls can ask whether %s',
+  (condition) => {
+    const policy = compiled(`
+      @id("p") permit (principal, action == Action::"call", resource) when { ${condition} };`);
+    const call = request('show-order', {}, { chain: ['agt_first', 'agt_billing'] });
+    expect(decideCall(engine, policy, call).kind).toBe('permit');
+    const elsewhere = request('show-order', {}, { agent: { ...call.agent, trust_zone: '' }, chain: ['agt_billing'] });
+    expect(decideCall(engine, policy, elsewhere).kind).toBe('deny');
+  },
+);
 
 describe('a gate on delegation', () => {
   const gate = (action: string) => `

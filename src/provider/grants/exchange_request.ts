@@ -135,7 +135,6 @@ async function readActor(
   const isOfAgent =
     claims !== undefined &&
     claims.aud === canonicalResource(`${store.issuer}${AGENT_API_PATH}`) &&
-    claims.task === undefined &&
     isId('agt', claims.sub ?? '');
   const isRevoked = isOfAgent && (await isTokenRevoked(store, claims.jti));
   if (isOfAgent && !isRevoked) return accepted(claims);
