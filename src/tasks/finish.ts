@@ -2,11 +2,11 @@ import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { Acting } from '../model/acting.ts';
 import { assureDurable } from '../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../store/store.ts';
-import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { endBelow } from './revoke/end_below.ts';
 import { type Ended, NOTHING_ENDED } from './revoke/ended.ts';
 import { lockTask, type TaskRow } from './revoke/lock_task.ts';
+import { transactRevocation } from './revoke/transact_revocation.ts';
 
 export type EndedBy = { readonly personId: string } | { readonly agentId: string } | Acting;
 
@@ -27,7 +27,7 @@ export async function endTask(
   store: Store,
   input: { readonly taskId: string; readonly how: 'completed' | 'cancelled'; readonly by: EndedBy },
 ): Promise<Result<EndedTask, Refusal>> {
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const by = actingOf(input.by);
     const task = await lockTask(tx, input.taskId);
     if (task === undefined || !(await mayEnd(tx, task, by))) {

@@ -39,3 +39,6 @@ export const POLICIES_NAMED_MAX = 16;
 export const ISSUED_TOLERANCE_SECONDS = 5;
 /** Numbers of token statuses that a process takes at a time. */
 export const STATUS_NUMBERS_PER_BLOCK = 1_024;
+/** A revocation waits for what goes on below it for so long, which is below what ends a statement, and so often. */
+export const REVOCATION_WAIT_MS_MAX = 9_000;
+export const REVOCATION_TRIES_MAX = 3;

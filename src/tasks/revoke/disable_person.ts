@@ -6,7 +6,6 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { type Acting, actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { endAccess } from './end_access.ts';
 import { endTasksBelow, type Revoking } from './end_below.ts';
@@ -15,6 +14,7 @@ import { findBelow } from './find_below.ts';
 import { handOver, lockOwnedAgents } from './hand_over.ts';
 import { readReason } from './reason.ts';
 import { markSuspended } from './suspend_agent.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 export interface DisablePerson {
   readonly personId: string;
@@ -43,7 +43,7 @@ export const OWNER_DISABLED = 'The person who owns it was disabled.';
 export async function disablePerson(store: Store, input: DisablePerson): Promise<Result<PersonEnded, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const people = await lockPeople(tx, input);
     const isDone = checkMayDisable(people, input);
     if (!isDone.ok) return isDone;

@@ -5,11 +5,11 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { type Acting, actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { OWNER_DISABLED } from './disable_person.ts';
 import type { Revoking } from './end_below.ts';
 import { readReason } from './reason.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 /**
  * Lets a disabled person sign in again. What ended with them stays ended: they sign in anew, their votes stay void, agents
@@ -21,7 +21,7 @@ export async function enablePerson(
 ): Promise<Result<null, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const { rows: people } = await sql<{
       id: string;
       state: 'active' | 'disabled';

@@ -6,13 +6,13 @@ import { accepted, type Result } from '../../kernel/result.ts';
 import { actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import type { Refusal } from '../../wire/refusals.ts';
 import { endBelow, type Revoking } from './end_below.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { lockAgent, mayStop } from './lock_agent.ts';
 import { readReason } from './reason.ts';
 import type { StopAgent } from './suspend_agent.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 /**
  * Ends an agent for good, and everything in whose chain it is: tasks, delegations to other agents, step-ups, grants,
@@ -21,7 +21,7 @@ import type { StopAgent } from './suspend_agent.ts';
 export async function offboardAgent(store: Store, input: StopAgent): Promise<Result<Ended, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const locked = await lockAgent(tx, input.agentId, input.by);
     if (!locked.ok) return locked;
     const allowed = mayStop(locked.value);

@@ -4,11 +4,11 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { lockAgent } from './lock_agent.ts';
 import { readReason } from './reason.ts';
 import type { StopAgent } from './suspend_agent.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 /**
  * Makes a suspended agent active again. Only administrators may, since it may have been suspended against its owner. What
@@ -17,7 +17,7 @@ import type { StopAgent } from './suspend_agent.ts';
 export async function resumeAgent(store: Store, input: StopAgent): Promise<Result<null, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const locked = await lockAgent(tx, input.agentId, input.by);
     if (!locked.ok) return locked;
     const { agent, isAdministrator, isOwnerActive } = locked.value;

@@ -3,12 +3,12 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { Acting } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { endBelow } from './end_below.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { lockTask } from './lock_task.ts';
 import { readReason } from './reason.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 export interface RevokeDelegation {
   readonly delegationId: string;
@@ -25,7 +25,7 @@ export interface RevokeDelegation {
 export async function revokeDelegation(store: Store, input: RevokeDelegation): Promise<Result<Ended, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const missing = refused(refusal('not_found', 'There is no such delegation, or you have no part in it.'));
     const lineage = await loadLineage(tx, input.delegationId);
     const taskId = lineage?.task_ids.at(-1);

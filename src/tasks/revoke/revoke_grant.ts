@@ -4,10 +4,10 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { Acting } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { readReason } from './reason.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 export interface RevokeGrant {
   readonly grantId: string;
@@ -24,7 +24,7 @@ export interface RevokeGrant {
 export async function revokeGrant(store: Store, input: RevokeGrant): Promise<Result<Ended, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     // The row alone: a redemption compares it last, so one of the two is first.
     const grant = await tx
       .selectFrom('grants')

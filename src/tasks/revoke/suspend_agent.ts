@@ -5,13 +5,13 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { type Acting, actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store } from '../../store/store.ts';
-import { transactRepeatably } from '../../store/transact.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import type { Revoking } from './end_below.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { findBelow } from './find_below.ts';
 import { lockAgent, mayStop } from './lock_agent.ts';
 import { readReason } from './reason.ts';
+import { transactRevocation } from './transact_revocation.ts';
 
 export interface StopAgent {
   readonly agentId: string;
@@ -28,7 +28,7 @@ export interface StopAgent {
 export async function suspendAgent(store: Store, input: StopAgent): Promise<Result<Ended, Refusal>> {
   const reason = readReason(input.reason);
   if (!reason.ok) return reason;
-  return transactRepeatably(store, async (tx, afterCommit) => {
+  return transactRevocation(store, async (tx, afterCommit) => {
     const locked = await lockAgent(tx, input.agentId, input.by);
     if (!locked.ok) return locked;
     const allowed = mayStop(locked.value);
