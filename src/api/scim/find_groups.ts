@@ -52,7 +52,7 @@ export async function listGroups(
   page: PageOf,
   withMembers: boolean,
 ): Promise<Result<{ total: number; resources: readonly JsonObject[] }, ScimRefusal>> {
-  const unknown = terms.find((term) => BY[term.attribute] === undefined);
+  const unknown = terms.find((term) => !Object.hasOwn(BY, term.attribute));
   if (unknown !== undefined) {
     const known = 'displayName, externalId, members.value and id';
     return refused(invalid('invalidFilter', `Groups cannot be found by "${unknown.attribute}", only by ${known}.`));

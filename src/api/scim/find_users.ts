@@ -34,7 +34,7 @@ export async function listUsers(
   terms: readonly FilterTerm[],
   page: PageOf,
 ): Promise<Result<{ total: number; rows: readonly UserRow[] }, ScimRefusal>> {
-  const unknown = terms.find((term) => BY[term.attribute] === undefined);
+  const unknown = terms.find((term) => !Object.hasOwn(BY, term.attribute));
   if (unknown !== undefined) {
     const known = 'userName, externalId, displayName, emails.value, active and id';
     return refused(invalid('invalidFilter', `Users cannot be found by "${unknown.attribute}", only by ${known}.`));

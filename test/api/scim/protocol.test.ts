@@ -116,12 +116,15 @@ describe('what is refused', () => {
     ['one that negates', 'not (userName eq "a")'],
     ['one with or', 'userName eq "a" or userName eq "b"'],
     ['one by an attribute that is not kept', 'nickName eq "a"'],
+    ['one by what every object of JavaScript has', 'constructor eq "true"'],
     ['an empty one', ''],
     ['one cut off', 'userName eq "a" and'],
     ['one with a quote inside', 'userName eq "a" eq "b"'],
   ])('%s', async (_, filter) => {
-    const answer = await server.call('GET', `/Users?filter=${encodeURIComponent(filter)}`);
-    expect([answer.status, answer.body.scimType]).toEqual([400, 'invalidFilter']);
+    for (const kind of ['Users', 'Groups']) {
+      const answer = await server.call('GET', `/${kind}?filter=${encodeURIComponent(filter)}`);
+      expect([answer.status, answer.body.scimType]).toEqual([400, 'invalidFilter']);
+    }
   });
 
   test.each([
