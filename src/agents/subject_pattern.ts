@@ -6,6 +6,8 @@ const WILDCARD = '*';
 /** What separates the segments of a subject: `repo:org/name:ref:…`, `system:serviceaccount:…`, `spiffe://…`. */
 const SEPARATOR = /[/:]/;
 const PREFIX_SEGMENTS_MIN = 2;
+/** All subjects of an issuer that writes URIs begin with one, so it narrows nothing. */
+const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 
 /**
  * A subject that names one workload, or the workloads of one place: `*` as its last segment stands for one segment, after a
@@ -24,7 +26,10 @@ export function checkSubjectPattern(pattern: string): Result<string, Refusal> {
       'A "*" may be the whole last segment of a subject and nothing else: "repo:acme/shop:environment:*". Name the rest exactly.',
     );
   }
-  const segments = prefix.split(SEPARATOR).filter((segment) => segment !== '');
+  const segments = prefix
+    .replace(SCHEME, '')
+    .split(SEPARATOR)
+    .filter((segment) => segment !== '');
   if (segments.length < PREFIX_SEGMENTS_MIN) {
     return refuse(
       `"${pattern}" would match almost anything its issuer says. Name at least ${PREFIX_SEGMENTS_MIN} segments before the "*".`,

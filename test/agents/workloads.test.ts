@@ -53,6 +53,8 @@ test.each([
   'repo:acme/*/x',
   'repo:acme/shop:*:*',
   'system:serviceaccount:*:default',
+  // Of a URI, scheme and authority say only who its issuer is.
+  'https://login.example/*',
   '',
   'repo:acme/shop ref',
   'repo:acme/shop\n',
@@ -99,6 +101,7 @@ test('what is added is pinned to the audience of its issuer, is in the audit log
 test.each([
   ['an issuer that is not trusted', { issuer: 'https://ci.example/' }],
   ['a subject outside the trust domain', { issuer: DOMAIN.issuer, subject: 'spiffe://evil.example/ns/a' }],
+  ['every workload of a trust domain', { issuer: DOMAIN.issuer, subject: 'spiffe://acme.example/*' }],
   ['a claim that is checked in any case', { claims: { aud: 'x' } }],
   ['a claim with a wildcard', { claims: { ref: 'refs/heads/*' } }],
   ['a claim without a value', { claims: { ref: '' } }],
