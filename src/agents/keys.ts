@@ -6,6 +6,8 @@ import type { Tx } from '../store/store.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { KEYS_PER_AGENT_MAX } from './limits.ts';
 
+const COORDINATE_BYTES = 32;
+
 /** A public key as it is kept: with the time it was listed first (OpenID Federation 1.0 §8.7.2 names the member `iat`). */
 export interface ListedKey extends JWK {
   readonly iat: number;
@@ -39,6 +41,9 @@ export async function readPublicKeys(
     if (!(await isOnCurve({ kty, crv, x, y }))) {
       return refused(refusal('request_invalid', 'A key is no point of the curve P-256.'));
     }
+    if (!isCanonical(x) || !isCanonical(y)) {
+      return refused(refusal('request_invalid', 'A key is not written as RFC 7515 §2 says: base64url of 32 bytes.'));
+    }
     if (clean.some((one) => isSameKey(one, { x, y }))) {
       return refused(refusal('request_invalid', 'A key is listed twice.'));
     }
@@ -55,6 +60,12 @@ async function isOnCurve(key: JWK): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** One key has one spelling, so that neither one in use elsewhere nor an old one passes for a new one. */
+function isCanonical(coordinate: string): boolean {
+  const bytes = Buffer.from(coordinate, 'base64url');
+  return bytes.byteLength === COORDINATE_BYTES && bytes.toString('base64url') === coordinate;
 }
 
 function isSameKey(one: JWK, other: { readonly x: string; readonly y: string }): boolean {

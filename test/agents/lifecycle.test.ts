@@ -5,7 +5,7 @@ import { approveAgent, refuseAgent } from '../../src/agents/approve.ts';
 import { approveChange, changeAgent, pendingChangeOf, refuseChange } from '../../src/agents/change.ts';
 import { findAgentKeys, listOwnerships } from '../../src/agents/find_agents.ts';
 import { PENDING_AGENTS_PER_PERSON_MAX } from '../../src/agents/limits.ts';
-import { approvePeer, listPeers, removePeer } from '../../src/agents/peers.ts';
+import { approvePeer, listPeers } from '../../src/agents/peers.ts';
 import { type ProposeAgent, proposeAgent } from '../../src/agents/propose.ts';
 import { type Agent, findAgent } from '../../src/agents/registry.ts';
 import { replaceAgentKeys } from '../../src/agents/replace_keys.ts';
@@ -17,6 +17,7 @@ import type { Acting } from '../../src/model/acting.ts';
 import type { SignedIn } from '../../src/model/person.ts';
 import { makeApiToken } from '../../src/people/api_tokens.ts';
 import { disablePerson } from '../../src/tasks/revoke/disable_person.ts';
+import { removePeer } from '../../src/tasks/revoke/remove_peer.ts';
 import { suspendAgent } from '../../src/tasks/revoke/suspend_agent.ts';
 import type { Refusal, RefusalCode } from '../../src/wire/refusals.ts';
 import { snapshot } from '../api/unchanged.ts';
@@ -45,6 +46,12 @@ beforeEach(async () => {
 
 const person = ({ person: { id } }: SignedIn): Acting & { kind: 'person' } => ({ kind: 'person', id });
 const key = async (): Promise<JWK> => exportJWK((await generateKeyPair('ES256', { extractable: true })).publicKey);
+
+/** The same bytes: of the last of 43 letters of base64url two bits say nothing. */
+function inOtherLetters(text: string): string {
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+  return text.slice(0, -1) + letters[letters.indexOf(text.at(-1)!) + 1];
+}
 
 async function proposal(changes: Partial<ProposeAgent> = {}): Promise<ProposeAgent> {
   return {
@@ -136,6 +143,15 @@ describe('a proposal', () => {
       async () => {
         const one = await key();
         return { credentials: { keys: [one, { ...one, kid: 'other' }] } };
+      },
+    ],
+    [
+      'request_invalid',
+      /written/,
+      'a key in other letters, which would pass for a new one',
+      async () => {
+        const one = await key();
+        return { credentials: { keys: [one, { ...one, x: inOtherLetters(one.x!) }] } };
       },
     ],
     [
