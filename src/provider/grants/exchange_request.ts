@@ -8,7 +8,7 @@ import type { AskedResource } from '../../tasks/delegate.ts';
 import { type DelegationRefusal, refuseDelegation } from '../../tasks/delegation_refusal.ts';
 import { type AccessTokenClaims, parseAccessTokenClaims } from '../../wire/claims.ts';
 import { BASE_SCOPE, stepUpIds } from '../../wire/scopes.ts';
-import type { IssuedToken, ReadAccessToken } from '../access_token.ts';
+import { type IssuedToken, isInForce, type ReadAccessToken } from '../access_token.ts';
 import { requestFacts } from '../request_facts.ts';
 import { askedResources } from './delegation_detail.ts';
 import type { RefusedExchange } from './exchange_refusal.ts';
@@ -136,15 +136,9 @@ async function readActor(
     claims !== undefined &&
     claims.aud === canonicalResource(`${store.issuer}${AGENT_API_PATH}`) &&
     isId('agt', claims.sub ?? '');
-  const isRevoked = isOfAgent && (await isTokenRevoked(store, claims.jti));
-  if (isOfAgent && !isRevoked) return accepted(claims);
+  if (isOfAgent && (await isInForce(store, claims))) return accepted(claims);
   const message = `the actor_token must be the actor's own access token for ${store.issuer}${AGENT_API_PATH}`;
   return refuseDelegation('actor_invalid', message);
-}
-
-async function isTokenRevoked({ db }: Store, jti: string): Promise<boolean> {
-  const row = await db.selectFrom('revoked_tokens').select('jti').where('jti', '=', jti).executeTakeFirst();
-  return row !== undefined;
 }
 
 interface Roles {
@@ -204,6 +198,13 @@ function proveKeys(
   if (subjectKey !== undefined && subjectKey !== proven) {
     return refuseDelegation('key_not_proven', 'send a DPoP proof made with the key that the subject_token is bound to');
   }
+  // Whoever holds the token of a public client is that client, unless the token is bound.
+  if (way !== 'taken' && subjectKey === undefined && client.clientAuthMethod === 'none') {
+    return refuseDelegation(
+      'key_not_proven',
+      'a client without credentials exchanges only tokens that are bound to a key',
+    );
+  }
   if (way === 'handed') {
     if (actorKey !== undefined) return accepted(actorKey);
     return refuseDelegation(
@@ -213,13 +214,6 @@ function proveKeys(
   }
   if (actorKey !== undefined && actorKey !== proven) {
     return refuseDelegation('key_not_proven', 'send a DPoP proof made with the key that the actor_token is bound to');
-  }
-  // Whoever holds the token of a public client is that client, unless the token is bound.
-  if (way === 'narrowed' && subjectKey === undefined && client.clientAuthMethod === 'none') {
-    return refuseDelegation(
-      'key_not_proven',
-      'a client without credentials exchanges only tokens that are bound to a key',
-    );
   }
   return accepted(proven);
 }
