@@ -53,7 +53,7 @@ describe('a proof that was made here verifies', () => {
     const jkt = await dpopThumbprint(key.publicJwk);
     expect(await verifyDpopProof(proof, { ...expected, accessToken, jkt, nonce: 'n' })).toEqual({
       ok: true,
-      value: { jkt, jti: payload.jti, iat },
+      value: { jkt, jti: payload.jti, iat, nonce: 'n' },
     });
   });
 

@@ -57,7 +57,7 @@ export interface TaskPage extends TaskEntry {
 export function taskPage(task: TaskPage, csrf: string): Page {
   const body = html`<h1>${markedHtml(task.purpose)}</h1>
 <dl class="facts"><dt>Agent</dt><dd>${markedHtml(task.agentName)}</dd><dt>For</dt><dd>${markedHtml(task.requesterName)}</dd>
-<dt>When</dt><dd>${when(task)}</dd><dt>Kind of work</dt><dd>${task.purposeCode}</dd>
+<dt>When</dt><dd>${when(task)}</dd>${task.purposeCode !== '' && html`<dt>Kind of work</dt><dd>${task.purposeCode}</dd>`}
 <dt>Tools</dt><dd>${task.tools.map((one) => html`<p>${markedHtml(one.toolServer)}: ${one.tools.map((tool, index) => html`${index > 0 && ', '}<code>${markedHtml(tool)}</code>`)}</p>`)}</dd>
 <dt>Limits</dt><dd>${limitRows(task.limits)}</dd>
 <dt>Task id</dt><dd><code>${task.id}</code></dd></dl>
