@@ -68,7 +68,7 @@ export function agentTask(parts: TaskParts, { taskId, expiresAt }: StartedTask):
       onUnauthorized: async () => tokenFor(resource).forget(),
     }),
     oauthClientProvider: (resource) => taskOAuthProvider(client, tokenFor(resource), { taskId, resource }),
-    fetch: (resource) => authorizedFetch(tokenFor(resource), client.prover),
+    fetch: (resource) => authorizedFetch(tokenFor(resource), client.prover, resource),
     async subTask(request) {
       const started = await parts.start(`/tasks/${encodeURIComponent(taskId)}/sub-tasks`, taskBody(request));
       return agentTask(parts, started);

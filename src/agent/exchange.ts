@@ -49,7 +49,7 @@ export function exchangedToken(client: TokenClient, request: ExchangeRequest): D
     resource: request.resource,
     token: () => token.get(),
     onUnauthorized: async () => token.forget(),
-    fetch: authorizedFetch(token, client.prover),
+    fetch: authorizedFetch(token, client.prover, request.resource),
   };
 }
 

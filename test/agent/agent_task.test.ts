@@ -123,6 +123,17 @@ describe('a task', () => {
 });
 
 describe('tokens', () => {
+  test('go to the server they are for, wherever a card or a link says to send them', async () => {
+    const resource = `${issuer}${RESOURCE}`;
+    const agent = agentOf();
+    const task = await agent.openTask({ resource, tools: ['a'], purpose: 'x' });
+    const elsewhere = `${issuer.replace('127.0.0.1', 'localhost')}/card`;
+    for (const send of [task.fetch(resource), agent.exchange({ resource, subjectToken: 'came-with-the-work' }).fetch]) {
+      await expect(send(elsewhere, { method: 'POST', body: '{}' })).rejects.toThrow(/is for http:\/\/127/);
+    }
+    expect(requests('/card')).toEqual([]);
+  });
+
   test('are renewed before they expire, by whoever needs one, and after a 401', async () => {
     seconds = 0.2;
     const task = await agentOf().openTask({ resource: issuer, tools: ['a'], purpose: 'x' });
