@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import { type Acting, actingIds } from '../model/acting.ts';
-import type { Store, Tx } from '../store/store.ts';
+import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { PEERS_PER_AGENT_MAX } from './limits.ts';
@@ -16,6 +16,10 @@ interface PeerInput {
   readonly agentId: string;
   readonly direction: PeerDirection;
   readonly peerId: string;
+}
+
+export interface RemovePeer extends PeerInput {
+  readonly by: Acting;
 }
 
 /**
@@ -70,30 +74,33 @@ async function checkRoom(tx: Tx, agentId: string): Promise<Result<true, Refusal>
     : refused(refusal('conflict', `An agent has at most ${PEERS_PER_AGENT_MAX} peers. Remove some first.`));
 }
 
-/** From now on nothing more is handed on in this direction; what was handed on goes on until it is revoked. */
-export async function removePeer(
+/**
+ * Takes back one end of an approval, in a transaction that ends what was handed on under it (`tasks/revoke/remove_peer.ts`). The
+ * agent is locked first: whoever hands work on between the two shares that lock, and is found by what is asked after this, or
+ * waits for it and finds the approval gone.
+ */
+export async function takeBackPeer(
   store: Store,
-  input: PeerInput & { readonly by: Acting },
+  tx: Tx,
+  afterCommit: AfterCommit,
+  input: RemovePeer,
 ): Promise<Result<true, Refusal>> {
   const { agentId, direction, peerId } = input;
-  return transactRepeatably(store, async (tx, afterCommit) => {
-    const locked = await lockToGovern(tx, input);
-    if (!locked.ok) return locked;
-    const removed = await tx
-      .deleteFrom('agent_peers')
-      .where('agent_id', '=', agentId)
-      .where('direction', '=', direction)
-      .where('peer_id', '=', peerId)
-      .returning('peer_id')
-      .executeTakeFirst();
-    if (removed === undefined)
-      return refused(refusal('not_found', 'This agent has no such peer. Nothing was changed.'));
-    await append(store, tx, afterCommit, {
-      kind: 'agent.peer_removed',
-      ids: { agent: agentId, direction, peer: peerId, ...actingIds(locked.value.actor.by) },
-    });
-    return accepted(true);
+  const locked = await lockToGovern(tx, input);
+  if (!locked.ok) return locked;
+  const removed = await tx
+    .deleteFrom('agent_peers')
+    .where('agent_id', '=', agentId)
+    .where('direction', '=', direction)
+    .where('peer_id', '=', peerId)
+    .returning('peer_id')
+    .executeTakeFirst();
+  if (removed === undefined) return refused(refusal('not_found', 'This agent has no such peer. Nothing was changed.'));
+  await append(store, tx, afterCommit, {
+    kind: 'agent.peer_removed',
+    ids: { agent: agentId, direction, peer: peerId, ...actingIds(locked.value.actor.by) },
   });
+  return accepted(true);
 }
 
 export interface Peer {

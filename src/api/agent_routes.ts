@@ -7,7 +7,7 @@ import { changeAgent, refuseChange } from '../agents/change.ts';
 import { areKeysOverdue } from '../agents/deadlines.ts';
 import { findAgentKeys, findAgents } from '../agents/find_agents.ts';
 import { KEYS_PER_AGENT_MAX } from '../agents/limits.ts';
-import { listPeers, PEER_DIRECTIONS, removePeer } from '../agents/peers.ts';
+import { listPeers, PEER_DIRECTIONS } from '../agents/peers.ts';
 import { type AgentCredentials, proposeAgent } from '../agents/propose.ts';
 import { type Agent, findAgent } from '../agents/registry.ts';
 import { replaceAgentKeys } from '../agents/replace_keys.ts';
@@ -20,6 +20,7 @@ import type { Acting } from '../model/acting.ts';
 import type { ApiTokenScope } from '../model/api_token.ts';
 import type { Store } from '../store/store.ts';
 import { offboardAgent } from '../tasks/revoke/offboard_agent.ts';
+import { removePeer } from '../tasks/revoke/remove_peer.ts';
 import { resumeAgent } from '../tasks/revoke/resume_agent.ts';
 import { suspendAgent } from '../tasks/revoke/suspend_agent.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
@@ -266,5 +267,6 @@ async function dropPeer({ ctx, store, by, agentId }: Asked): Promise<Result<Json
   if (!named.success) return refused(refusal('request_invalid', 'The direction is "to" or "from".'));
   const removed = await removePeer(store, { agentId, direction: named.data, peerId: ctx.params.peer ?? '', by });
   if (!removed.ok) return removed;
-  return accepted({ agent: agentId, peers: (await listPeers(store, agentId)).map(peerJson) });
+  const peers = (await listPeers(store, agentId)).map(peerJson);
+  return accepted({ agent: agentId, peers, ended: { ...removed.value } });
 }

@@ -68,7 +68,11 @@ export class Delegating {
   }
 
   async handOn({ from, ...asked }: HandOn) {
-    const subject = await this.claimsAt(from, asked.resources[0]!.resource);
+    return this.handOnBy(await this.claimsAt(from, asked.resources[0]!.resource), asked);
+  }
+
+  /** By a token that was issued before, whatever has become of what it is about. */
+  async handOnBy(subject: AccessTokenClaims, asked: Omit<HandOn, 'from'>) {
     return delegate(this.#store, this.#book, { ...asked, subject, byAgentId: asked.takerId });
   }
 

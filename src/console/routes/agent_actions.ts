@@ -1,7 +1,7 @@
 import { approveAgent, refuseAgent } from '../../agents/approve.ts';
 import { approveChange, changeAgent, refuseChange } from '../../agents/change.ts';
 import { areKeysOverdue } from '../../agents/deadlines.ts';
-import { approvePeer, PEER_DIRECTIONS, type PeerDirection, removePeer } from '../../agents/peers.ts';
+import { approvePeer, PEER_DIRECTIONS, type PeerDirection } from '../../agents/peers.ts';
 import { type Agent, findAgent } from '../../agents/registry.ts';
 import { replaceAgentKeys } from '../../agents/replace_keys.ts';
 import { reviewAgent } from '../../agents/review.ts';
@@ -11,6 +11,7 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { Acting } from '../../model/acting.ts';
 import type { Store } from '../../store/store.ts';
 import { offboardAgent } from '../../tasks/revoke/offboard_agent.ts';
+import { removePeer } from '../../tasks/revoke/remove_peer.ts';
 import { resumeAgent } from '../../tasks/revoke/resume_agent.ts';
 import { suspendAgent } from '../../tasks/revoke/suspend_agent.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';

@@ -6,7 +6,14 @@ export type Ancestor =
   | { readonly agentIds: readonly string[] }
   | { readonly requesterId: string }
   | { readonly taskId: string }
-  | { readonly delegationId: string };
+  | { readonly delegationId: string }
+  | { readonly hop: Hop };
+
+/** Every time that one agent handed work to the other, whatever the task. */
+export interface Hop {
+  readonly giverId: string;
+  readonly takerId: string;
+}
 
 /** What is alive below an ancestor, the ancestor itself included. */
 export interface Below {
@@ -38,6 +45,11 @@ function matching(ancestor: Ancestor) {
   if ('requesterId' in ancestor) return sql`t.requester_id = ${ancestor.requesterId}`;
   if ('taskId' in ancestor) {
     return sql`(d.task_chain @> array[${ancestor.taskId}]::text[] or d.task_id = ${ancestor.taskId})`;
+  }
+  if ('hop' in ancestor) {
+    const { giverId, takerId } = ancestor.hop;
+    return sql`d.delegation_chain && array(select h.id from delegations h join delegations p on p.id = h.parent_id
+      where h.agent_id = ${takerId} and p.agent_id = ${giverId} and h.kind = 'exchange' and h.revoked_at is null)`;
   }
   return sql`(d.delegation_chain @> array[${ancestor.delegationId}]::text[] or d.id = ${ancestor.delegationId})`;
 }
