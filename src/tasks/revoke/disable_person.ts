@@ -12,7 +12,7 @@ import { endTasksBelow, type Revoking } from './end_below.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { findBelow } from './find_below.ts';
 import { handOver, lockOwnedAgents } from './hand_over.ts';
-import { readReason } from './reason.ts';
+import { OWNER_DISABLED, readReason } from './reason.ts';
 import { markSuspended } from './suspend_agent.ts';
 import { transactRevocation } from './transact_revocation.ts';
 
@@ -30,9 +30,6 @@ export interface PersonEnded extends Ended {
   /** Their deputies own these now. */
   readonly agents_handed_over: number;
 }
-
-/** Why an agent is suspended whose owner was disabled; `enablePerson` knows the person's own ones by it. */
-export const OWNER_DISABLED = 'The person who owns it was disabled.';
 
 /**
  * Disables a person, in one transaction: their sessions, links and API tokens end; tasks that run for them are cancelled;

@@ -6,9 +6,8 @@ import { type Acting, actingIds } from '../../model/acting.ts';
 import { assureDurable } from '../../store/postgres/assure_durable.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
-import { OWNER_DISABLED } from './disable_person.ts';
 import type { Revoking } from './end_below.ts';
-import { readReason } from './reason.ts';
+import { OWNER_DISABLED, readReason } from './reason.ts';
 import { transactRevocation } from './transact_revocation.ts';
 
 /**

@@ -2,6 +2,9 @@ import { accepted, type Result, refused } from '../../kernel/result.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
 import { REVOCATION_REASON_LENGTH_MAX } from '../limits.ts';
 
+/** Why an agent is suspended whose owner was disabled; `enablePerson` knows the person's own ones by it. */
+export const OWNER_DISABLED = 'The person who owns it was disabled.';
+
 /** What a person says on why something is ended; null where they say nothing. */
 export function readReason(text: string): Result<string | null, Refusal> {
   const reason = text.trim();

@@ -10,7 +10,7 @@ import type { Revoking } from './end_below.ts';
 import { type Ended, NOTHING_ENDED } from './ended.ts';
 import { findBelow } from './find_below.ts';
 import { lockAgent, mayStop } from './lock_agent.ts';
-import { readReason } from './reason.ts';
+import { OWNER_DISABLED, readReason } from './reason.ts';
 import { transactRevocation } from './transact_revocation.ts';
 
 export interface StopAgent {
@@ -23,7 +23,7 @@ export interface StopAgent {
 /**
  * Suspends an agent: from the next call on nothing runs in any chain it acts in, its tokens of before stay dead for ever, and what
  * waited for approval there is withdrawn, what was approved revoked. Its tasks are kept: they go on when it is resumed, with
- * new tokens. Suspending a suspended agent is accepted and changes nothing.
+ * new tokens. Suspending a suspended agent is accepted and changes nothing, but that it does not come back with its owner.
  */
 export async function suspendAgent(store: Store, input: StopAgent): Promise<Result<Ended, Refusal>> {
   const reason = readReason(input.reason);
@@ -33,8 +33,11 @@ export async function suspendAgent(store: Store, input: StopAgent): Promise<Resu
     if (!locked.ok) return locked;
     const allowed = mayStop(locked.value);
     if (!allowed.ok) return allowed;
-    const { state } = locked.value.agent;
+    const { state, state_reason: stateReason } = locked.value.agent;
+    const revoking = { store, tx, afterCommit, by: input.by };
     if (state === 'suspended') {
+      // What was suspended with its owner comes back with them; what somebody suspended does not.
+      if (stateReason === OWNER_DISABLED) await markSuspended(revoking, [input.agentId], reason.value);
       await assureDurable(tx);
       return accepted(NOTHING_ENDED);
     }
@@ -43,7 +46,6 @@ export async function suspendAgent(store: Store, input: StopAgent): Promise<Resu
         refusal('conflict', `The agent is ${state}, so there is nothing to suspend. Nothing was changed.`),
       );
     }
-    const revoking = { store, tx, afterCommit, by: input.by };
     await markSuspended(revoking, [input.agentId], reason.value);
     const { delegationIds } = await findBelow(tx, { agentIds: [input.agentId] });
     const withdrawn = await withdrawBelow(store, tx, afterCommit, {
@@ -54,7 +56,7 @@ export async function suspendAgent(store: Store, input: StopAgent): Promise<Resu
   });
 }
 
-/** Agents that the caller holds FOR UPDATE, and that are active. */
+/** Agents that the caller holds FOR UPDATE, and that are active, or were suspended with their owner only. */
 export async function markSuspended(
   { store, tx, afterCommit, by }: Revoking,
   agentIds: readonly string[],

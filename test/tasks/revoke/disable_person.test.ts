@@ -5,6 +5,7 @@ import { makeApiToken } from '../../../src/people/api_tokens.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { disablePerson } from '../../../src/tasks/revoke/disable_person.ts';
 import { enablePerson } from '../../../src/tasks/revoke/enable_person.ts';
+import { suspendAgent } from '../../../src/tasks/revoke/suspend_agent.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 import { Scenario } from '../../support/scenario.ts';
 import { createTestStore } from '../../support/test_store.ts';
@@ -232,5 +233,21 @@ describe('who may, and what is left', () => {
     await enablePerson(store, { personId: leaving.person.id, by: administrator, reason: '' });
     expect(await agentOf(interactive)).toMatchObject({ state: 'active' });
     expect(await agentOf(service)).toMatchObject({ state: 'suspended' });
+  });
+
+  it('nor does such a client that somebody suspended meanwhile', async () => {
+    const agentId = await chains.addAgent(leaving.person.id);
+    const { person } = leaving;
+    await store.db
+      .updateTable('agents')
+      .set({ kind: 'interactive', person_id: person.id })
+      .where('id', '=', agentId)
+      .execute();
+    await disable();
+    expect(await suspendAgent(store, { agentId, by: administrator, reason: 'Its token leaked.' })).toMatchObject({
+      ok: true,
+    });
+    await enablePerson(store, { personId: person.id, by: administrator, reason: '' });
+    expect(await agentOf(agentId)).toMatchObject({ state: 'suspended', state_reason: 'Its token leaked.' });
   });
 });
