@@ -47,6 +47,13 @@ const peersSchema = z.object({
     }),
   ),
 });
+const workloadSchema = z.object({
+  workload_id: z.string(),
+  issuer: z.string(),
+  subject: z.string(),
+  claims: z.record(z.string(), z.string()),
+  last_used_at: z.string().nullable(),
+});
 
 function print(options: AgentsOptions, answer: JsonObject, text: string): void {
   process.stdout.write(options.json === true ? `${JSON.stringify(answer)}\n` : text);
@@ -256,6 +263,8 @@ export async function agentsPeers(id: string, options: AgentsOptions & { readonl
       ? await api.send('GET', path)
       : await api.send('DELETE', `${path}/${direction}/${encodeURIComponent(peer)}`);
   const { peers } = peersSchema.parse(answer);
+  const verb = direction === 'to' ? 'hands nothing to' : 'takes nothing from';
+  const ended = peer === undefined ? '' : `${id} ${verb} ${peer} any more. ${endedWords(answer)}\n`;
   const words = { to: 'may hand work to', from: 'may take work from' } as const;
   const rows = peers.map((one) => [
     words[one.direction],
@@ -264,7 +273,39 @@ export async function agentsPeers(id: string, options: AgentsOptions & { readonl
     one.last_used_at ?? 'never used',
     one.name,
   ]);
-  print(options, answer, rows.length === 0 ? 'It works with no other agent.\n' : textTable(rows));
+  print(options, answer, `${ended}${rows.length === 0 ? 'It works with no other agent.\n' : textTable(rows)}`);
+}
+
+export async function agentsWorkloads(
+  id: string,
+  options: AgentsOptions & { readonly addFile?: string; readonly remove?: string },
+): Promise<void> {
+  const { addFile, remove } = options;
+  if (addFile !== undefined && remove !== undefined) throw new CommandError('Say --add-file or --remove, not both.');
+  const path = `${agentPath(id)}/workloads`;
+  const asked = addFile === undefined ? undefined : await readJsonFile(addFile);
+  const api = await openApi(options);
+  if (asked !== undefined) {
+    const added = await api.send('POST', path, asked);
+    const { workload_id: workload, subject, issuer } = workloadSchema.parse(added);
+    return print(options, added, `${workload} is added: ${subject} of ${issuer} signs in as ${id} from now on.\n`);
+  }
+  if (remove !== undefined) {
+    const removed = await api.send('DELETE', `${path}/${encodeURIComponent(remove)}`);
+    return print(options, removed, `${remove} is removed: no token signs in as ${id} by it any more.\n`);
+  }
+  const answer = await api.send('GET', path);
+  const rows = z
+    .array(workloadSchema)
+    .parse(answer.workloads)
+    .map((one) => [one.workload_id, one.issuer, one.subject, claimWords(one.claims), one.last_used_at ?? 'never']);
+  const head = ['id', 'issuer', 'subject', 'claims', 'last used'];
+  print(options, answer, rows.length === 0 ? 'No workload signs in as this agent.\n' : textTable([head, ...rows]));
+}
+
+/** JSON, since what they hold is another platform's: no line break of it may look like a row of ours. */
+function claimWords(claims: Readonly<Record<string, string>>): string {
+  return Object.keys(claims).length === 0 ? '-' : JSON.stringify(claims);
 }
 
 async function readJsonFile(path: string): Promise<JsonObject> {

@@ -54,9 +54,24 @@ export function addAgentsCommands(program: Command, example: (...lines: string[]
   one('keys', 'replace its keys; list an old one beside the new one to let them overlap')
     .requiredOption('--keys-file <file>', 'JSON Web Key Set with all public keys it has from now on')
     .action(async (id, options) => (await load()).agentsKeys(id, options));
+  one('workloads', 'which tokens of its platform are this agent: it signs in by them and has no key to keep')
+    .option('--add-file <file>', 'JSON: issuer (in federation.workload_issuers), subject, claims')
+    .option('--remove <workload>', 'wkl_…: no token signs in by it any more')
+    .addHelpText('after', example(...GITHUB_ACTIONS))
+    .action(async (id, options) => (await load()).agentsWorkloads(id, options));
   addStops(one);
   addPeople(one);
 }
+
+/** The name of a repository can be given to somebody else, its id cannot. */
+const GITHUB_ACTIONS = [
+  'workload.json, for the jobs of one GitHub Actions repository that deploy to production:',
+  '  { "issuer": "https://token.actions.githubusercontent.com",',
+  '    "subject": "repo:acme/shop:environment:production",',
+  '    "claims": { "repository_id": "123456789" } }',
+  'countersign agents workloads agt_… --add-file workload.json',
+  'countersign agents workloads agt_… --remove wkl_…',
+];
 
 type AddCommand = (name: string, description: string) => Command;
 

@@ -9,16 +9,30 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { approveAgent } from '../../src/agents/approve.ts';
 import { findAgent } from '../../src/agents/registry.ts';
 import { flushAgentUses, recordAgentUse } from '../../src/agents/uses.ts';
+import { listWorkloads } from '../../src/agents/workloads.ts';
 import { addAgentRoutes } from '../../src/api/agent_routes.ts';
-import { agentsKeys, agentsList, agentsPeers, agentsShow } from '../../src/cli/agents.ts';
+import { addWorkloadRoutes } from '../../src/api/workload_routes.ts';
+import { agentsKeys, agentsList, agentsPeers, agentsShow, agentsWorkloads } from '../../src/cli/agents.ts';
 import { CommandError } from '../../src/cli/command_error.ts';
 import { makeApiToken } from '../../src/people/api_tokens.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
+import { approvePeers } from '../support/hops.ts';
+import { addServiceAgent } from '../support/oauth_server.ts';
 import { Scenario } from '../support/scenario.ts';
 import { makeScratchDirectory } from '../support/scratch.ts';
 import { createTestStore } from '../support/test_store.ts';
 import { type Ended, isPlainFailure, runCommand } from './run_command.ts';
+
+const GITHUB = {
+  kind: 'oidc',
+  issuer: 'https://token.actions.githubusercontent.com',
+  jwksUri: null,
+  format: 'jwks',
+  audience: 'countersign',
+  uses: 'once',
+  secondsMax: 3_600,
+} as const;
 
 let database: TestDatabase;
 let store: Store;
@@ -38,6 +52,7 @@ beforeAll(async () => {
   scene = await Scenario.create(store);
   const router = new Router();
   addAgentRoutes(router, store);
+  addWorkloadRoutes(router, { store, platforms: [GITHUB] });
   http.on('request', new Koa().use(router.routes()).callback());
   folder = await makeScratchDirectory('cli-agents');
   tokenFile = join(folder, 'api.token');
@@ -108,6 +123,59 @@ test('the whole life of an agent, by a machine and the person who approves', asy
   expect(await done('offboard', id, '--yes')).toContain('for good');
   expect((await findAgent(store, id))!.state).toBe('offboarded');
 }, 120_000);
+
+test('the workloads of an agent are listed, added from a file as the help shows one, and removed', async () => {
+  const { id } = await addServiceAgent(store, scene.requester.person.id);
+  expect(await done('workloads', id)).toContain('No workload signs in');
+  const { output: help } = await runCommand(['agents', 'workloads', '--help']);
+  const shown = /\{ "issuer"[^}]*\} \}/.exec(help)![0];
+  expect(help).toContain('GitHub Actions');
+  const file = join(folder, 'workload.json');
+  await writeFile(file, shown);
+  const workload = /wkl_[a-z2-7]{26}/.exec(await done('workloads', id, '--add-file', file))![0];
+  const { subject, claims } = JSON.parse(shown);
+  expect(await listWorkloads(store, id)).toMatchObject([{ id: workload, issuer: GITHUB.issuer, subject, claims }]);
+  const listed = await done('workloads', id);
+  for (const words of [workload, GITHUB.issuer, subject, JSON.stringify(claims), 'never']) {
+    expect(listed).toContain(words);
+  }
+  const { workloads } = JSON.parse(await done('workloads', id, '--json'));
+  expect(workloads).toMatchObject([{ workload_id: workload, claims }]);
+  expect(await done('workloads', id, '--remove', workload)).toContain('removed');
+  expect(await listWorkloads(store, id)).toEqual([]);
+}, 60_000);
+
+test('a workload that the server refuses is refused in its words', async () => {
+  const { id } = await addServiceAgent(store, scene.requester.person.id);
+  const file = join(folder, 'refused.json');
+  const at = { url: origin, tokenFile };
+  const valid = { issuer: GITHUB.issuer, subject: 'repo:acme/shop:environment:production', claims: {} };
+  const wrong: [object, RegExp][] = [
+    [{ ...valid, subject: '*' }, /match almost anything|whole last segment/],
+    [{ ...valid, issuer: 'https://ci.example' }, /not trusted here/],
+    [{ ...valid, claims: { sub: 'x' } }, /checked in any case/],
+    [{ ...valid, claims: { repository_id: 7 } }, /claims/],
+  ];
+  for (const [body, words] of wrong) {
+    await writeFile(file, JSON.stringify(body));
+    await expect(agentsWorkloads(id, { ...at, addFile: file })).rejects.toThrow(words);
+  }
+  await expect(agentsWorkloads(id, { ...at, remove: 'wkl_x' })).rejects.toThrow(/no such workload/);
+  await expect(agentsWorkloads(id, { ...at, addFile: file, remove: 'wkl_x' })).rejects.toThrow(/not both/);
+  await expect(agentsWorkloads(id, { ...at, addFile: '/nothing' })).rejects.toThrow(/cannot be read/);
+  expect(await listWorkloads(store, id)).toEqual([]);
+});
+
+test('who removes a peer is told what ended with it', async () => {
+  const [giver, taker] = [
+    await addServiceAgent(store, scene.requester.person.id),
+    await addServiceAgent(store, scene.requester.person.id),
+  ];
+  await approvePeers(store, giver, taker);
+  const removed = await done('peers', giver.id, '--remove', `to:${taker.id}`);
+  expect(removed).toContain(`${giver.id} hands nothing to ${taker.id} any more. Nothing was under way`);
+  expect(removed).toContain('no other agent');
+}, 60_000);
 
 test('what cannot work is said in words, and no token goes where it could be read', async () => {
   const ended = await runCommand(['agents', 'list', '--url', origin], {
