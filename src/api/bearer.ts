@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { decodeProtectedHeader, type JWTPayload } from 'jose';
 import type { Context } from 'koa';
+import { sql } from 'kysely';
 import { sha256Base64url } from '../kernel/digest.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { VerificationKeys } from '../keys/verification_keys.ts';
 import { isForgotten } from '../store/forgotten.ts';
 import type { Store } from '../store/store.ts';
 import { verifyAccessToken } from '../tasks/access_token.ts';
+import { isOfBefore } from '../tasks/issued_before.ts';
 import { verifyDpopProof } from '../wire/dpop_rfc9449.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 import { DPOP_PROOF_SECONDS_MAX, DPOP_REPLAY_MS, VERIFIED_TOKENS_MAX } from './limits.ts';
@@ -66,7 +68,7 @@ export class TokenVerifier {
     }
     const [proof, isRevoked] = await Promise.all([
       jkt === undefined ? accepted(true) : this.#checkProof(ctx, token, jkt),
-      this.#isRevoked(verified.value.jti!),
+      this.#isRevoked(verified.value),
     ]);
     if (!proof.ok) return proof;
     if (isRevoked) return refused(refusal('token_invalid', 'The access token was revoked.'));
@@ -76,11 +78,13 @@ export class TokenVerifier {
       : refused(refusal('not_allowed', `The token lacks the scope "${expected.scope}".`));
   }
 
-  async #isRevoked(jti: string): Promise<boolean> {
-    const { db } = this.#store;
-    return (
-      (await db.selectFrom('revoked_tokens').select('jti').where('jti', '=', jti).executeTakeFirst()) !== undefined
-    );
+  /** By itself, or because its agent was suspended since, and resumed. */
+  async #isRevoked({ jti, client_id, iat }: JWTPayload): Promise<boolean> {
+    const { rows } = await sql<{ is_revoked: boolean }>`select
+      exists (select 1 from revoked_tokens where jti = ${jti})
+      or exists (select 1 from agents where kind = 'service' and client_id = ${client_id}
+        and state = 'active' and ${isOfBefore(sql`suspended_at`, { iat })}) as is_revoked`.execute(this.#store.db);
+    return rows[0]!.is_revoked;
   }
 
   async #checkProof(ctx: Context, accessToken: string, jkt: string): Promise<Result<true, Refusal>> {

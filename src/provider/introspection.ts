@@ -3,7 +3,7 @@ import { type Client, type Configuration, errors, type KoaContextWithOIDC } from
 import { findToolServerByClient } from '../agents/tool_servers.ts';
 import type { Store } from '../store/store.ts';
 import { type IssuedToken, isInForce, type ReadAccessToken } from './access_token.ts';
-import { findLiveTaskByGrant } from './live_task.ts';
+import { findLiveTaskByGrant, isOfBeforeSuspension } from './live_task.ts';
 import { requestFacts } from './request_facts.ts';
 
 /**
@@ -48,10 +48,10 @@ function introspection(token: IssuedToken): Record<string, unknown> {
 export function createIntrospection(store: Store): NonNullable<Configuration['features']>['introspection'] {
   return {
     enabled: true,
-    allowedPolicy: async (_ctx, client, token) =>
-      token.clientId === client.clientId &&
-      'grantId' in token &&
-      token.grantId !== undefined &&
-      (await findLiveTaskByGrant(store, token.grantId)).ok,
+    async allowedPolicy(_ctx, client, token) {
+      if (token.clientId !== client.clientId || !('grantId' in token) || token.grantId === undefined) return false;
+      const task = await findLiveTaskByGrant(store, token.grantId);
+      return task.ok && !isOfBeforeSuspension(task.value, token.iat);
+    },
   };
 }

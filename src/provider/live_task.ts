@@ -4,6 +4,7 @@ import { lineageColumns, lineageTables } from '../approvals/lineage.ts';
 import { accepted, type Result, refused } from '../kernel/result.ts';
 import type { ToolSelection } from '../store/postgres/tables.ts';
 import type { Store } from '../store/store.ts';
+import { ISSUED_TOLERANCE_SECONDS } from '../tasks/limits.ts';
 import { narrowest } from '../tasks/narrow.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
 
@@ -28,6 +29,8 @@ export interface LiveTask {
   readonly scopes: readonly string[] | null;
   /** One of the agents has tokens bound to keys only. */
   readonly isDpopRequired: boolean;
+  /** When one of the agents was suspended last, though all are active again; null if none ever was. */
+  readonly suspendedAt: Date | null;
   /** Whole seconds until it ends, at least 1. */
   readonly secondsLeft: number;
   /** When it was alive, by the clock of PostgreSQL. */
@@ -55,6 +58,11 @@ export function findLiveDelegation(
   return findLiveTask(store, sql`d.id = ${delegationId}`, resource);
 }
 
+/** Whether a code or token was issued before an agent of the task was suspended, or may have been (`isOfBefore`). */
+export function isOfBeforeSuspension({ suspendedAt }: Pick<LiveTask, 'suspendedAt'>, iat: number): boolean {
+  return suspendedAt !== null && iat <= suspendedAt.getTime() / 1000 + ISSUED_TOLERANCE_SECONDS;
+}
+
 interface Row {
   readonly task_id: string;
   readonly root_id: string;
@@ -68,6 +76,7 @@ interface Row {
   readonly bounds: readonly (ToolSelection | null)[];
   readonly scopes: readonly (readonly string[] | null)[];
   readonly is_dpop_required: boolean;
+  readonly suspended_at: Date | null;
   readonly is_running: boolean;
   readonly agents_alive: boolean;
   readonly people_active: boolean;
@@ -85,7 +94,7 @@ async function findLiveTask(
 ): Promise<Result<LiveTask, Refusal>> {
   const { rows } = await sql<Row>`select t.id as task_id, t.root_id, t.requester_id, t.tools,
       d.id as delegation_id, d.kind, d.agent_id, d.tools as delegated_tools, ${lineageColumns},
-      chain.actors, chain.bounds, chain.scopes, chain.is_dpop_required, chain.agents_alive,
+      chain.actors, chain.bounds, chain.scopes, chain.is_dpop_required, chain.suspended_at, chain.agents_alive,
       r.state = 'active' and chain.owners_active as people_active,
       span.is_running and hops.is_live as is_running,
       floor(extract(epoch from least(span.ends_at, hops.ends_at, chain.ends_at) - clock_timestamp()))::int as seconds_left,
@@ -96,6 +105,7 @@ async function findLiveTask(
     cross join lateral (select
         jsonb_agg(jsonb_build_object('id', a.id, 'client_id', a.client_id) order by array_position(c.agent_ids, a.id)) as actors,
         jsonb_agg(a.bound) as bounds, jsonb_agg(a.scopes) as scopes, bool_or(a.dpop_required) as is_dpop_required,
+        max(a.suspended_at) as suspended_at,
         bool_and(a.state = 'active' and coalesce(a.ends_at > clock_timestamp(), true)) as agents_alive,
         bool_and(p.state = 'active') as owners_active, min(a.ends_at) as ends_at
       from agents a join people p on p.id = a.owner_id where a.id = any(c.agent_ids)) chain
@@ -137,6 +147,7 @@ function liveTask(row: Row): LiveTask {
     tools: narrowest(row.tools, [row.delegated_tools, ...row.bounds]),
     scopes: bounds.length === 0 ? null : bounds.reduce((left, bound) => left.filter((scope) => bound.includes(scope))),
     isDpopRequired: row.is_dpop_required,
+    suspendedAt: row.suspended_at,
     secondsLeft: row.seconds_left,
     readAt: row.read_at,
     toolServer:

@@ -1,5 +1,9 @@
 import { decodeJwt } from 'jose';
+import type { Context } from 'koa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { TokenVerifier } from '../../src/api/bearer.ts';
+import { openKeyring } from '../../src/keys/keyring.ts';
+import { tokenVerificationKeys } from '../../src/keys/verification_keys.ts';
 import type { Acting } from '../../src/model/acting.ts';
 import { resumeAgent } from '../../src/tasks/revoke/resume_agent.ts';
 import { suspendAgent } from '../../src/tasks/revoke/suspend_agent.ts';
@@ -14,7 +18,7 @@ import {
   TOKEN_EXCHANGE,
   taskToken,
 } from '../support/hops.ts';
-import { dpopProof, obtainTokens, postForm } from '../support/oauth_flow.ts';
+import { dpopProof, obtainTokens, postForm, refresh } from '../support/oauth_flow.ts';
 import {
   addPerson,
   newTestKey,
@@ -81,4 +85,38 @@ test('an actor token of before a suspension names nobody work could be bound to 
   await resumeAgent(server.store, { agentId: agent(1).id, by, reason: '' });
   expect((await hand()).body.access_token).toBeUndefined();
   expect((await refusalsIn(server.store)).at(-1)).toBe('actor_invalid');
+});
+
+test('a refresh token of before a suspension stays dead when its client is resumed', async () => {
+  const personId = await addPerson(server.store, 'Grace');
+  const browser = await signedInBrowser(server, personId);
+  const { refreshToken } = await obtainTokens(server, browser, { resource: desk(0).resource });
+  const { id: agentId } = await server.store.db
+    .selectFrom('agents')
+    .select('id')
+    .where('person_id', '=', personId)
+    .executeTakeFirstOrThrow();
+  await suspendAgent(server.store, { agentId, by, reason: 'Its refresh token was stolen.' });
+  await resumeAgent(server.store, { agentId, by, reason: '' });
+  const answer = await refresh(server, refreshToken);
+  expect(answer.body).toMatchObject({
+    error: 'invalid_grant',
+    error_description: expect.stringContaining('suspended'),
+  });
+});
+
+test('a token of an agent for the API of the issuer, of before a suspension, stays dead too', async () => {
+  const keyring = await openKeyring(server.store);
+  const tokens = new TokenVerifier(server.store, tokenVerificationKeys(keyring));
+  await keyring.stop();
+  const audience = `${server.issuer}/api/v1`;
+  const authenticate = (token: string) =>
+    tokens.authenticate({ get: () => `Bearer ${token}` } as unknown as Context, {
+      ...{ audience, scope: 'tasks', isProofRequired: false },
+    });
+  const token = await ownToken(server, agent(0));
+  expect(await authenticate(token)).toMatchObject({ ok: true });
+  await suspendAgent(server.store, { agentId: agent(0).id, by, reason: '' });
+  await resumeAgent(server.store, { agentId: agent(0).id, by, reason: '' });
+  expect(await authenticate(token)).toMatchObject({ refusal: { code: 'token_invalid' } });
 });

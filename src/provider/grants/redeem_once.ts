@@ -3,7 +3,7 @@ import { canonicalResource } from '../../agents/tool_servers.ts';
 import type { Store } from '../../store/store.ts';
 import { AlreadyConsumed, type Artifacts } from '../adapter.ts';
 import { assertBoundToken } from '../dpop_required.ts';
-import { findLiveTaskByGrant } from '../live_task.ts';
+import { findLiveTaskByGrant, isOfBeforeSuspension } from '../live_task.ts';
 import { requestFacts } from '../request_facts.ts';
 import { activeToolServer } from '../tool_server_target.ts';
 
@@ -43,6 +43,10 @@ async function assertRedeemable(store: Store, ctx: KoaContextWithOIDC, source: R
   if (source.grantId === undefined) throw new errors.InvalidGrant('it belongs to no grant');
   const task = await findLiveTaskByGrant(store, source.grantId);
   if (!task.ok) throw withDescription(new errors.InvalidGrant(task.refusal.code), task.refusal.message);
+  if (isOfBeforeSuspension(task.value, source.iat)) {
+    const words = 'the agent was suspended since, and is active again: the person must sign in anew';
+    throw withDescription(new errors.InvalidGrant('issued before a suspension'), words);
+  }
   await assertBoundToken(store, ctx, task.value, toolServer);
   requestFacts(ctx).task = task.value;
 }
