@@ -56,6 +56,23 @@ export function readSelection(form: Form, name: string): Result<ToolSelection | 
     : refused(refusal('request_invalid', 'The form does not say which tools. Open the page again.'));
 }
 
+/** Lines `name=value`; what surrounds the two is no part of them. */
+export function readClaims(form: Form, name: string): Result<Readonly<Record<string, string>>, Refusal> {
+  const claims = new Map<string, string>();
+  const lines = (form.get(name) ?? '').split('\n').map((line) => line.trim());
+  for (const [index, line] of lines.entries()) {
+    if (line === '') continue;
+    const end = line.indexOf('=');
+    const claim = line.slice(0, Math.max(end, 0)).trim();
+    if (claim === '') {
+      return refused(refusal('request_invalid', `Line ${index + 1} of the claims is not of the form name=value.`));
+    }
+    if (claims.has(claim)) return refused(refusal('request_invalid', `The claim "${claim}" is there twice.`));
+    claims.set(claim, line.slice(end + 1).trim());
+  }
+  return accepted(Object.fromEntries(claims));
+}
+
 /** The JSON Web Key Set that somebody pasted. */
 export function readKeySet(form: Form): Result<JWK[], Refusal> {
   const parsed = parseStrictJson(form.get('jwks') ?? '');

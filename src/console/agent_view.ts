@@ -5,6 +5,7 @@ import { type Agent, listAgents } from '../agents/registry.ts';
 import { loadReview } from '../agents/review.ts';
 import { termsOf } from '../agents/terms.ts';
 import { listToolServers, listTools } from '../agents/tool_servers.ts';
+import { listWorkloads } from '../agents/workloads.ts';
 import { csrfToken } from '../people/csrf.ts';
 import type { Store } from '../store/store.ts';
 import { listPeople, toolServerNames } from './lookups.ts';
@@ -48,7 +49,7 @@ export async function termChoices(store: Store): Promise<TermChoices> {
 }
 
 export async function loadAgentView(visit: PersonalVisit, agent: Agent): Promise<AgentView> {
-  const { store, signedIn } = visit;
+  const { store, signedIn, platforms = [] } = visit;
   const people = await listPeople(store);
   const known = new Map(people.map((person) => [person.id, person]));
   const nameOf = (id: string) => known.get(id)?.name ?? id;
@@ -79,6 +80,8 @@ export async function loadAgentView(visit: PersonalVisit, agent: Agent): Promise
     reviewDueAt: reviewDueAt(agent),
     reviewedAt: agent.reviewed_at,
     review: await loadReview(store, agent),
+    workloads: await listWorkloads(store, agent.id),
+    platforms: platforms.map(({ issuer }) => issuer),
     ownerships: (await listOwnerships(store, agent.id)).map(({ person_id, role, since, until }) => ({
       ...{ person: nameOf(person_id), role, since, until },
     })),

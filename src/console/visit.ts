@@ -1,4 +1,5 @@
 import type { SafeFetch } from '../kernel/safe_fetch.ts';
+import type { WorkloadIssuer } from '../model/federation.ts';
 import type { SignedIn } from '../model/person.ts';
 import { csrfToken } from '../people/csrf.ts';
 import type { RelyingParty } from '../people/passkey_challenge.ts';
@@ -16,6 +17,8 @@ export interface ConsoleParts {
   readonly upstream: UpstreamProviders;
   /** Issuers whose security events are acted on; none if left out. */
   readonly transmitters?: readonly string[];
+  /** Platforms whose tokens may stand for agents; none if left out. */
+  readonly platforms?: readonly WorkloadIssuer[];
   /** Aborts when this process is about to end: pages that wait are answered, and ask another one. */
   readonly draining: AbortSignal;
 }

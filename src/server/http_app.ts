@@ -77,6 +77,7 @@ export function createHttpApp(parts: HttpParts): Koa {
       upstream: parts.upstream,
       draining: parts.draining,
       transmitters: config.signals.transmitters.map(({ issuer }) => issuer),
+      platforms: federationOf(config).workloadIssuers,
     }).routes(),
   );
   app.use(answerUnknown);

@@ -4,8 +4,10 @@ import { pendingChangeOf } from '../../src/agents/change.ts';
 import { approvePeer } from '../../src/agents/peers.ts';
 import { type Agent, createAgent, findAgent } from '../../src/agents/registry.ts';
 import { flushAgentUses, recordAgentUse } from '../../src/agents/uses.ts';
+import { listWorkloads } from '../../src/agents/workloads.ts';
 import type { SignedIn } from '../../src/model/person.ts';
-import { type ServedConsole, serveConsole } from './served_console.ts';
+import { launchBrowser } from '../support/browser.ts';
+import { PLATFORM, type ServedConsole, serveConsole } from './served_console.ts';
 
 let served: ServedConsole;
 let grace: SignedIn;
@@ -217,8 +219,99 @@ describe('the page of an agent', () => {
   });
 });
 
+describe('the workloads of an agent', () => {
+  const subject = 'repo:acme/shop:environment:production';
+
+  test('are added with their claims, shown with their last use, and removed', async () => {
+    const id = await active();
+    const path = `/agents/${id}`;
+    const fields = { subject: ` ${subject} `, claims: 'repository_id=123\r\n\r\n ref = a=b<i> \r\n' };
+    expect((await submit(ada, path, `${path}/workloads`, fields)).status).toBe(303);
+    const [made] = await listWorkloads(served.store, id);
+    expect(made).toMatchObject({ issuer: PLATFORM.issuer, subject, claims: { repository_id: '123', ref: 'a=b<i>' } });
+    expect(made).toMatchObject({ created_by: ada.person.id });
+    const shown = await page(path, dora);
+    for (const words of [subject, PLATFORM.issuer, 'repository_id=123', 'ref=a=b&lt;i&gt;', 'Not used yet']) {
+      expect(shown).toContain(words);
+    }
+    const used = { last_used_at: new Date() };
+    await served.store.db.updateTable('agent_workloads').set(used).where('id', '=', made!.id).execute();
+    expect((await page(path, dora)).split('<h2>Workloads</h2>')[1]!.split('</section>')[0]).toContain('Last used');
+    expect((await submit(dora, path, `${path}/workloads/remove`)).status).toBe(303);
+    expect(await listWorkloads(served.store, id)).toEqual([]);
+  });
+
+  test('are refused in words where they are over REST, and where a line is no claim', async () => {
+    const id = await active();
+    const path = `/agents/${id}`;
+    for (const [fields, words] of [
+      [{ subject: '*' }, 'A &quot;*&quot; may be'],
+      [{ subject: 'repo:*' }, 'would match almost anything'],
+      [{ subject: '' }, 'none of them white space'],
+      [{ subject, issuer: 'https://ci.example' }, 'are not trusted here'],
+      [{ subject, claims: 'sub=x' }, 'is checked in any case'],
+      [{ subject, claims: 'ref=refs/*' }, 'is compared exactly'],
+      [{ subject, claims: 'ref=' }, 'must not be empty'],
+      [{ subject, claims: 'a=1\nmain' }, 'Line 2 of the claims'],
+      [{ subject, claims: '=main' }, 'Line 1 of the claims'],
+      [{ subject, claims: 'a=1\na=2' }, 'is there twice'],
+    ] as const) {
+      const answer = await submit(ada, path, `${path}/workloads`, fields);
+      expect(answer.status, words).toBe(400);
+      expect(await answer.text()).toContain(words);
+    }
+    const gone = { ...formOn(await page(path, ada), `${path}/workloads`), workload: 'wkl_x' };
+    expect((await served.post(`${path}/workloads/remove`, cookies.get(ada)!, gone)).status).toBe(404);
+    expect(await listWorkloads(served.store, id)).toEqual([]);
+  });
+
+  test('are changed by nobody who only proposed the agent, and by no form of another page', async () => {
+    const [id, other] = [await active(), await active()];
+    const sam = await served.scenario.addPerson('Sam', false);
+    cookies.set(sam, await served.signIn(sam));
+    await served.store.db.updateTable('agents').set({ proposed_by: sam.person.id }).where('id', '=', id).execute();
+    const path = `/agents/${id}`;
+    expect((await submit(ada, path, `${path}/workloads`, { subject })).status).toBe(303);
+    const theirs = await page(path, sam);
+    expect(theirs).toContain(subject);
+    expect(theirs).not.toContain(`${path}/workloads`);
+    const foreign = formOn(await page(`/agents/${other}`, ada), `/agents/${other}/workloads`);
+    const answer = await served.post(`${path}/workloads`, cookies.get(ada)!, { ...foreign, subject: `${subject}2` });
+    expect(answer.status).toBe(403);
+    expect(await listWorkloads(served.store, id)).toHaveLength(1);
+  });
+
+  test('are added and removed on a phone without JavaScript and at a desk, and nothing is wider than the page', async () => {
+    const browser = await launchBrowser();
+    try {
+      const long = `repo:acme/${'a-very-long-name-'.repeat(8)}:environment:production`;
+      for (const options of [{ device: 'phone', javaScriptEnabled: false }, {}] as const) {
+        const id = await active();
+        const view = await browser.newPage(options);
+        await served.signInBrowser(view, ada);
+        await view.goto(`${served.origin}/agents/${id}`);
+        await view.getByText('Add a workload').click();
+        await view.getByLabel('Subject').fill(long);
+        await view.getByLabel('Claims').fill(`repository_id=${'1'.repeat(100)}\nref=refs/heads/main`);
+        await view.getByRole('button', { name: 'Let it sign in as this agent' }).click();
+        await view.getByText(long).waitFor();
+        const wide = await view.locator('html').evaluate((page) => page.scrollWidth - page.clientWidth);
+        expect(wide).toBe(0);
+        const remove = view.getByRole('button', { name: 'Remove', exact: true });
+        expect((await remove.boundingBox())!.height).toBeGreaterThanOrEqual(44);
+        await remove.click();
+        await view.getByText('will be listed here', { exact: false }).first().waitFor();
+        expect(await listWorkloads(served.store, id)).toEqual([]);
+        await view.context().close();
+      }
+    } finally {
+      await browser.close();
+    }
+  }, 60_000);
+});
+
 test('alone on a server of a single operator, one person registers an agent in one step', async () => {
-  const alone = await serveConsole({ rules: { singleOperator: true } });
+  const alone = await serveConsole({ rules: { singleOperator: true } }, []);
   try {
     const operator = alone.scenario.administrator;
     const cookie = await alone.signIn(operator);
@@ -230,6 +323,7 @@ test('alone on a server of a single operator, one person registers an agent in o
     });
     const id = /agt_[a-z2-7]{26}/.exec(answer.headers.get('location') ?? '')![0];
     expect(await findAgent(alone.store, id)).toMatchObject({ state: 'active', deputy_id: null });
+    expect(await (await alone.get(`/agents/${id}`, cookie)).text()).toContain('No platform is trusted here');
   } finally {
     await alone.close();
   }

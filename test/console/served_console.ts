@@ -6,6 +6,7 @@ import Koa from 'koa';
 import type { Page } from 'playwright-core';
 import { createConsole } from '../../src/console/console.ts';
 import { createSafeFetch } from '../../src/kernel/safe_fetch.ts';
+import type { WorkloadIssuer } from '../../src/model/federation.ts';
 import type { SignedIn } from '../../src/model/person.ts';
 import { makeLink } from '../../src/people/make_link.ts';
 import { startSession } from '../../src/people/session.ts';
@@ -38,7 +39,21 @@ export interface ServedConsole {
   close(): Promise<void>;
 }
 
-export async function serveConsole(changes: TestStoreChanges = {}): Promise<ServedConsole> {
+/** The platform that the console trusts, unless it is told otherwise. */
+export const PLATFORM: WorkloadIssuer = {
+  kind: 'oidc',
+  issuer: 'https://token.actions.githubusercontent.com',
+  jwksUri: null,
+  format: 'jwks',
+  audience: 'countersign',
+  uses: 'once',
+  secondsMax: 3_600,
+};
+
+export async function serveConsole(
+  changes: TestStoreChanges = {},
+  platforms: readonly WorkloadIssuer[] = [PLATFORM],
+): Promise<ServedConsole> {
   const database = await createTestDatabase();
   const app = new Koa();
   const server = createServer();
@@ -52,6 +67,7 @@ export async function serveConsole(changes: TestStoreChanges = {}): Promise<Serv
     fetch: createSafeFetch(),
     upstream: createUpstreamProviders([], store.log),
     draining: new AbortController().signal,
+    platforms,
   });
   app.use(router.routes()).use(router.allowedMethods());
   server.on('request', app.callback());

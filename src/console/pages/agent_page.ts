@@ -9,6 +9,7 @@ import { changeForm, keysForm, stopForms, transferForm } from './agent_forms.ts'
 import { peersSection } from './agent_peers.ts';
 import { reviewSection } from './agent_review.ts';
 import type { AgentView } from './agent_view.ts';
+import { workloadsSection } from './agent_workloads.ts';
 
 export function agentPage(page: AgentView): Page {
   const isOver = page.state === 'offboarded';
@@ -21,6 +22,7 @@ ${page.pending !== null && waitingChange(page, page.pending)}
 <section>${facts(page)}</section>
 ${!isOver && !isProposal && reviewSection(page)}
 ${page.keys !== null && keysSection(page, isGoverned)}
+${page.kind === 'service' && !isProposal && workloadsSection(page, isGoverned)}
 ${isProposal && decideProposal(page)}
 ${page.kind === 'service' && !isProposal && peersSection(page, isGoverned)}
 ${page.ownerships.length > 0 && !isProposal && ownershipSection(page)}

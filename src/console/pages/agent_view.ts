@@ -2,6 +2,7 @@ import type { PendingChange } from '../../agents/change.ts';
 import type { AgentKeys } from '../../agents/find_agents.ts';
 import type { AgentReview } from '../../agents/review.ts';
 import type { AgentTerms } from '../../agents/terms.ts';
+import type { Workload } from '../../agents/workloads.ts';
 import type { AgentState } from '../agent_words.ts';
 import type { TermChoices } from './agent_term_fields.ts';
 
@@ -30,6 +31,9 @@ export interface AgentView {
   readonly reviewDueAt: Date | null;
   readonly reviewedAt: Date;
   readonly review: AgentReview;
+  readonly workloads: readonly Workload[];
+  /** Issuers whose tokens are trusted to say which workload runs. */
+  readonly platforms: readonly string[];
   readonly ownerships: readonly {
     readonly person: string;
     readonly role: 'owner' | 'deputy';

@@ -7,15 +7,17 @@ import { replaceAgentKeys } from '../../agents/replace_keys.ts';
 import { reviewAgent } from '../../agents/review.ts';
 import { termsOf } from '../../agents/terms.ts';
 import { transferAgent } from '../../agents/transfer.ts';
+import { addWorkload, removeWorkload } from '../../agents/workloads.ts';
 import { accepted, type Result, refused } from '../../kernel/result.ts';
 import type { Acting } from '../../model/acting.ts';
+import type { WorkloadIssuer } from '../../model/federation.ts';
 import type { Store } from '../../store/store.ts';
 import { offboardAgent } from '../../tasks/revoke/offboard_agent.ts';
 import { removePeer } from '../../tasks/revoke/remove_peer.ts';
 import { resumeAgent } from '../../tasks/revoke/resume_agent.ts';
 import { suspendAgent } from '../../tasks/revoke/suspend_agent.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
-import { readKeySet, readSelection, readTerms } from '../agent_form.ts';
+import { readClaims, readKeySet, readSelection, readTerms } from '../agent_form.ts';
 import { AGENT_PURPOSE, mayLookAt } from '../agent_view.ts';
 import { type Answer, goTo, refuseWith, showPage } from '../answer.ts';
 import type { Form } from '../form.ts';
@@ -30,6 +32,7 @@ interface Posted {
   readonly agentId: string;
   readonly by: Acting & { readonly kind: 'person' };
   readonly form: Form;
+  readonly platforms: readonly WorkloadIssuer[];
   readonly reason: string;
 }
 
@@ -52,6 +55,9 @@ const ACTIONS: Readonly<Record<string, Act>> = {
     ),
   'peers/remove': ({ store, agentId, by, form }) =>
     withDirection(form, (direction) => removePeer(store, { agentId, direction, peerId: form.get('peer') ?? '', by })),
+  workloads,
+  'workloads/remove': ({ store, agentId, by, form }) =>
+    removeWorkload(store, { agentId, workloadId: form.get('workload') ?? '', by }),
   resume,
 };
 
@@ -70,13 +76,13 @@ export function addAgentActions(at: Entrances): void {
 }
 
 async function readPosted(visit: PersonalVisit, form: Form): Promise<Result<Posted, Refusal>> {
-  const { store, signedIn } = visit;
+  const { store, signedIn, platforms = [] } = visit;
   const agent = await findAgent(store, visit.params.id ?? '');
   if (agent === undefined || !mayLookAt(visit, agent)) {
     return refused(refusal('not_found', 'There is no such agent, or it is not yours.'));
   }
   const by = { kind: 'person', id: signedIn.person.id } as const;
-  return accepted({ store, agent, agentId: agent.id, by, form, reason: (form.get('reason') ?? '').trim() });
+  return accepted({ store, agent, agentId: agent.id, by, form, platforms, reason: (form.get('reason') ?? '').trim() });
 }
 
 async function change({ store, agent, agentId, by, form }: Posted): Promise<Result<unknown, Refusal>> {
@@ -110,6 +116,13 @@ async function review({ store, agentId, by, form }: Posted): Promise<Result<unkn
     ...(remove.value === undefined ? {} : { remove: remove.value }),
     ...(limitTo.value === undefined ? {} : { limitTo: limitTo.value }),
   });
+}
+
+async function workloads({ store, agentId, by, form, platforms }: Posted): Promise<Result<unknown, Refusal>> {
+  const claims = readClaims(form, 'claims');
+  if (!claims.ok) return claims;
+  const [issuer, subject] = [form.get('issuer') ?? '', (form.get('subject') ?? '').trim()];
+  return addWorkload(store, platforms, { agentId, issuer, subject, claims: claims.value, by });
 }
 
 async function withDirection(
