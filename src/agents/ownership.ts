@@ -34,7 +34,10 @@ export function checkAccountable(
     : refused(refusal('request_invalid', 'The deputy was disabled. Name an active person as the deputy.'));
 }
 
-/** Notes since when these people answer for the agent; who answered before did so until now (invariant 6). */
+/**
+ * Notes since when these people answer for the agent; who answered before did so until now, and may have its keys for longer
+ * (invariant 6).
+ */
 export async function recordOwnership(
   tx: Tx,
   agent: Pick<Agent, 'id' | 'owner_id' | 'deputy_id' | 'created_at'>,
@@ -43,7 +46,10 @@ export async function recordOwnership(
   for (const role of ['owner', 'deputy'] as const) {
     const before = role === 'owner' ? agent.owner_id : agent.deputy_id;
     if (before === next[role]) continue;
-    if (before !== null) await close(tx, agent, role, before);
+    if (before !== null) {
+      await close(tx, agent, role, before);
+      await keepAsKeyHolder(tx, agent.id, before);
+    }
     if (next[role] !== null) await open(tx, agent.id, role, next[role]);
   }
 }
@@ -57,6 +63,14 @@ export async function openOwnership(
   for (const role of ['owner', 'deputy'] as const) {
     if (first[role] !== null) await open(tx, agentId, role, first[role]);
   }
+}
+
+async function keepAsKeyHolder(tx: Tx, agentId: string, personId: string): Promise<void> {
+  await tx
+    .updateTable('agents')
+    .set({ key_holder_ids: sql<string[]>`array_append(array_remove(key_holder_ids, ${personId}), ${personId})` })
+    .where('id', '=', agentId)
+    .execute();
 }
 
 async function open(tx: Tx, agentId: string, role: OwnershipRole, personId: string): Promise<void> {

@@ -47,7 +47,15 @@ export async function replaceAgentKeys(
       .execute();
     const changed = await tx
       .updateTable('agents')
-      .set({ key_changed_at: oldestKey(keys.value), key_warned_at: null })
+      .set({
+        key_changed_at: oldestKey(keys.value),
+        key_warned_at: null,
+        key_holder_ids: holdersOf(
+          agent,
+          actor.personId,
+          keys.value.every((key) => isNew(key, known)),
+        ),
+      })
       .where('id', '=', agent.id)
       .returningAll()
       .executeTakeFirstOrThrow();
@@ -63,6 +71,12 @@ export async function replaceAgentKeys(
     });
     return accepted(changed);
   });
+}
+
+/** Who may have one of the keys although they may not answer for the agent: they do not decide about it (invariant 6). */
+function holdersOf(agent: Agent, personId: string | null, areAllNew: boolean): string[] {
+  const before = areAllNew ? [] : agent.key_holder_ids;
+  return [...new Set([...before, ...(personId === null ? [] : [personId])])];
 }
 
 function isNew(key: ListedKey, among: readonly ListedKey[]): boolean {

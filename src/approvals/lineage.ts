@@ -15,6 +15,8 @@ export interface Lineage {
   readonly delegation_ids: readonly string[];
   /** Owners and deputies, also those of before if the root task ran in their time (invariant 6). */
   readonly accountable_ids: readonly string[];
+  /** Who may have a credential of one of the agents, and so could act as it: they answer for nothing, and decide nothing. */
+  readonly key_holder_ids: readonly string[];
 }
 
 /** The lineage of a delegation, read without locks; `lockLineage` and `useGrant` compare what can change. */
@@ -46,7 +48,12 @@ export const lineageColumns = sql`c.agent_ids, c.task_ids, c.delegation_ids,
     select o.person_id from agent_ownerships o
     where o.agent_id = any(c.agent_ids)
       and (o.until is null or o.until >= (select created_at from tasks where id = c.task_ids[1]))
-  ) x where x.person_id is not null) as accountable_ids`;
+  ) x where x.person_id is not null) as accountable_ids,
+  (select coalesce(array_agg(distinct x.person_id), '{}') from (
+    select unnest(a.key_holder_ids) as person_id from agents a where a.id = any(c.agent_ids)
+    union all
+    select w.created_by from agent_workloads w where w.agent_id = any(c.agent_ids)
+  ) x) as key_holder_ids`;
 
 export const lineageTables = sql`delegations d join tasks t on t.id = d.task_id
   cross join lateral (select
@@ -59,6 +66,7 @@ export function chainOf(lineage: Lineage, toolServerOwnerId: string | null): Cha
   return {
     requesterId: lineage.requester_id,
     accountableIds: lineage.accountable_ids,
+    keyHolderIds: lineage.key_holder_ids,
     toolServerOwnerId,
   };
 }

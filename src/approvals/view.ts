@@ -226,6 +226,9 @@ function describeViewer(
     else if (voter.id === chain.requesterId) whyNot = 'The agent works for you here, so somebody else must decide.';
     else if (chain.accountableIds.includes(voter.id))
       whyNot = 'You answer for an agent of this chain, so somebody else must decide.';
+    else if (chain.keyHolderIds.includes(voter.id))
+      whyNot =
+        'You may have a key of an agent of this chain, so somebody else must decide. That ends when its keys are replaced.';
     else whyNot = 'The policy does not name you as an approver of this call.';
   }
   return {

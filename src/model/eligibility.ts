@@ -13,6 +13,8 @@ export interface Chain {
   readonly requesterId: string;
   /** Owners and deputies of every agent in it, past ones included since the task began. */
   readonly accountableIds: readonly string[];
+  /** Who may have a credential of one of them, and could act as it. */
+  readonly keyHolderIds: readonly string[];
   readonly toolServerOwnerId: string | null;
 }
 
@@ -20,13 +22,13 @@ const GROUP = 'group:';
 
 /**
  * Whether this person may vote for this gate. The task's own requester may only where the gate names `requester`;
- * whoever answers for an agent of the chain only as that requester. In single-operator mode the one administrator may vote anywhere, once.
+ * whoever answers for an agent of the chain, or may have its keys, only as that requester. In single-operator mode the one administrator may vote anywhere, once.
  */
 export function mayVoteFor(gate: Gate, voter: Voter, chain: Chain, singleOperator: boolean): boolean {
   if (!voter.isActive) return false;
   if (singleOperator && voter.isAdministrator) return true;
   if (voter.id === chain.requesterId) return gate.approvers.includes('requester');
-  if (chain.accountableIds.includes(voter.id)) return false;
+  if (chain.accountableIds.includes(voter.id) || chain.keyHolderIds.includes(voter.id)) return false;
   return gate.approvers.some((approver) => {
     if (approver === 'administrators') return voter.isAdministrator;
     if (approver === 'owner') return voter.id === chain.toolServerOwnerId;

@@ -109,7 +109,7 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
   if (!row.people_active) {
     return refused(refusal('person_inactive', 'The person this agent acts for, or its owner, is not active.'));
   }
-  const { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids } = row;
+  const { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids, key_holder_ids } = row;
   return accepted({
     principal: {
       requester: requester_id,
@@ -137,7 +137,7 @@ export async function loadCallChain(store: Store, claims: AccessTokenClaims): Pr
       is_purpose_chosen: row.is_purpose_chosen,
     },
     constraints: row.constraints ?? [],
-    lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids },
+    lineage: { requester_id, agent_ids, owner_ids, task_ids, delegation_ids, accountable_ids, key_holder_ids },
     amr: claims.amr ?? [],
     isPeer: row.is_peer,
     jkt: claims.cnf?.jkt ?? null,

@@ -3,7 +3,12 @@ import { canEverBeMet, gatesMet, mayVoteFor, needsPasskey, type Voter } from '..
 import type { Gate, Requirements } from '../../src/model/requirements.ts';
 import { tally } from '../../src/model/step_up.ts';
 
-const chain = { requesterId: 'requester', accountableIds: ['owner'], toolServerOwnerId: 'keeper' };
+const chain = {
+  requesterId: 'requester',
+  accountableIds: ['owner'],
+  keyHolderIds: ['former'],
+  toolServerOwnerId: 'keeper',
+};
 const person = (id: string, more: Partial<Voter> = {}): Voter => ({
   id,
   isActive: true,

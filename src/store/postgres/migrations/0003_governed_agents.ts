@@ -61,6 +61,7 @@ const STATEMENTS = [
     add column key_days integer check (key_days between 1 and 3650),
     add column key_changed_at timestamptz not null default now(),
     add column key_warned_at timestamptz,
+    add column key_holder_ids text[] not null default '{}',
     add column review_days integer check (review_days between 1 and 3650),
     add column reviewed_at timestamptz not null default now(),
     add column review_warned_at timestamptz,

@@ -49,6 +49,8 @@ export interface AgentsTable {
   key_days: Generated<number | null>;
   key_changed_at: Stamped;
   key_warned_at: Generated<Date | null>;
+  /** People who listed a key of it, or answered for it before, and may have that key until all keys are replaced. */
+  key_holder_ids: Generated<string[]>;
   review_days: Generated<number | null>;
   reviewed_at: Stamped;
   review_warned_at: Generated<Date | null>;
