@@ -143,6 +143,7 @@ const NAMED = {
   people: ['requester', 'person', 'owner', 'by'],
   agents: ['agent', 'by', 'from_agent', 'to_agent'],
   tool_servers: ['tool_server'],
+  api_tokens: ['by'],
 } as const;
 
 async function readNames(tx: Tx, events: readonly TracedEvent[]): Promise<Record<string, string>> {
@@ -154,6 +155,7 @@ async function readNames(tx: Tx, events: readonly TracedEvent[]): Promise<Record
   const { rows } = await sql<{ id: string; name: string }>`
     select id, display_name as name from people where id = any(${idsOf(NAMED.people)}::text[])
     union all select id, name from agents where id = any(${idsOf(NAMED.agents)}::text[])
-    union all select id, name from tool_servers where id = any(${idsOf(NAMED.tool_servers)}::text[])`.execute(tx);
+    union all select id, name from tool_servers where id = any(${idsOf(NAMED.tool_servers)}::text[])
+    union all select id, name from api_tokens where id = any(${idsOf(NAMED.api_tokens)}::text[])`.execute(tx);
   return Object.fromEntries(rows.map(({ id, name }) => [id, name]));
 }
