@@ -84,7 +84,8 @@ export async function activate(
       agent: agent.id,
       ...actingIds(actor.by),
       proposed_by: agent.proposed_by,
-      people: actor.personId === agent.proposed_by ? 1 : 2,
+      // Who holds a token of the command line is not known: it may be who approves.
+      people: agent.proposed_by === null || agent.proposed_by === actor.personId ? 1 : 2,
     },
   });
   return active;

@@ -204,6 +204,16 @@ describe('a proposal', () => {
     );
   });
 
+  test('of a machine nobody is known to stand behind is not said to be the work of two people', async () => {
+    const server = { kind: 'server', id: 'server' } as const;
+    const { id } = got(
+      await makeApiToken(scene.store, { name: 'ci', scopes: ['agents:write'], seconds: 60, by: server }),
+    );
+    const agent = await proposed({}, { kind: 'api_token', id });
+    got(await approveAgent(scene.store, { agentId: agent.id, by: grace.person.id }));
+    expect(await eventsOf('agent.activated', agent.id)).toMatchObject([{ ids: { proposed_by: null, people: 1 } }]);
+  });
+
   test('is not approved once its owner or deputy was disabled', async () => {
     for (const gone of [owner, deputy]) {
       const { id } = await proposed();
