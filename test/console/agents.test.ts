@@ -214,6 +214,7 @@ describe('the page of an agent', () => {
     expect(await page(path, olga)).toContain('Not in force');
     await approvePeer(served.store, { agentId: other, direction: 'from', peerId: id, by: ada.person.id });
     expect(await page(path, olga)).not.toContain('Not in force');
+    expect(await page(path, olga)).toContain('ends what was handed on');
     expect((await submit(olga, path, `${path}/peers/remove`)).status).toBe(303);
     expect(await page(path, olga)).toContain('Agents that it works with will be listed here');
   });

@@ -15,7 +15,7 @@ export function peersSection(page: AgentView, isGoverned: boolean): Html {
 ${
   peers.length === 0
     ? html`<p class="empty">Agents that it works with will be listed here. Work passes between two agents only if both sides allow it.</p>`
-    : html`<ul class="list">${peers.map((peer) => entry(page, peer, isGoverned))}</ul>`
+    : html`<ul class="list">${peers.map((peer) => entry(page, peer, isGoverned))}</ul>${isGoverned && html`<p class="hint">Taking one away ends what was handed on in that direction, with everything below it.</p>`}`
 }
 ${isGoverned && addForm(page)}</section>`;
 }
