@@ -42,3 +42,5 @@ export const STATUS_NUMBERS_PER_BLOCK = 1_024;
 /** A revocation waits for what goes on below it for so long, which is below what ends a statement, and so often. */
 export const REVOCATION_WAIT_MS_MAX = 9_000;
 export const REVOCATION_TRIES_MAX = 3;
+/** Delegations that one statement revokes: far fewer than it has time for. */
+export const REVOKED_TOGETHER_MAX = 2_000;

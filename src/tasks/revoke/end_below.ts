@@ -7,6 +7,7 @@ import type { NewEvent } from '../../events/event_body.ts';
 import { type Acting, actingIds } from '../../model/acting.ts';
 import { revokeGrantsWith } from '../../store/postgres/artifacts.ts';
 import type { AfterCommit, Store, Tx } from '../../store/store.ts';
+import { REVOKED_TOGETHER_MAX } from '../limits.ts';
 import type { Ended } from './ended.ts';
 import { type Ancestor, findBelow } from './find_below.ts';
 
@@ -32,7 +33,7 @@ export interface EndBelow {
 
 /**
  * Ends everything below an ancestor that the caller holds FOR UPDATE: tasks, delegations, undecided step-ups, unused
- * grants and refresh families, by a fixed number of statements however many there are. Rows are locked by id within each
+ * grants and refresh families, by few statements however many there are. Rows are locked by id within each
  * kind, and the kinds in the one order (design §4), so that revocations that meet wait for each other.
  */
 export async function endBelow(revoking: Revoking, end: EndBelow): Promise<Ended> {
@@ -126,8 +127,16 @@ interface RevokedDelegation {
   readonly kind: 'root' | 'exchange';
 }
 
+// In order and a part at a time: an agent may have so many that one statement would run out of its time, and be unstoppable.
 async function revokeDelegations(tx: Tx, ids: readonly string[]): Promise<RevokedDelegation[]> {
-  if (ids.length === 0) return [];
+  const revoked: RevokedDelegation[] = [];
+  for (let from = 0; from < ids.length; from += REVOKED_TOGETHER_MAX) {
+    revoked.push(...(await revokePart(tx, ids.slice(from, from + REVOKED_TOGETHER_MAX))));
+  }
+  return revoked;
+}
+
+async function revokePart(tx: Tx, ids: readonly string[]): Promise<RevokedDelegation[]> {
   const { rows } = await sql<RevokedDelegation>`with locked as materialized (
       select id from delegations where id = any(${ids}::text[]) and revoked_at is null order by id for update
     )

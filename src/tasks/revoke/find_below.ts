@@ -30,7 +30,8 @@ export async function findBelow(tx: Tx, ancestor: Ancestor): Promise<Below> {
   // Not `clock_timestamp()`: by that no index is searched. A task that ends in this moment may be in it; no harm is done.
   const { rows } = await sql<{ id: string; task_id: string; kind: 'root' | 'exchange' }>`select d.id, d.task_id, d.kind
     from delegations d join tasks t on t.id = d.task_id
-    where ${matching(ancestor)} and d.revoked_at is null and t.state = 'active' and t.expires_at > now()`.execute(tx);
+    where ${matching(ancestor)} and d.revoked_at is null and t.state = 'active' and t.expires_at > now()
+    order by d.id`.execute(tx);
   return {
     delegationIds: rows.map(({ id }) => id),
     taskIds: rows.filter(({ kind }) => kind === 'root').map((row) => row.task_id),

@@ -53,3 +53,24 @@ it('an agent with 1,000 descendants is offboarded in one transaction, all of the
   );
   expect(heard).toMatchObject([{ what: 'agent', id: first }]);
 });
+
+it('one with more descendants than a statement has time for is offboarded by several, in one transaction still', async () => {
+  const chains = new Chains(store, scene);
+  const [first, other] = [await chains.addAgent(), await chains.addAgent()];
+  const root = await chains.start(first);
+  await addDescendants(database.db, { root, agentId: other, subTasks: 0, hops: 3_000 });
+  await sql
+    .raw(`create function refuse_many() returns trigger language plpgsql as $$ begin
+      if (select count(*) from changed) > 2000 then raise exception 'too many rows for one statement'; end if;
+      return null; end $$`)
+    .execute(database.db);
+  await sql
+    .raw(`create trigger refuse_many after update on delegations referencing new table as changed
+      for each statement execute function refuse_many()`)
+    .execute(database.db);
+  const ended = await offboardAgent(store, { agentId: first, by: { kind: 'server', id: 'server' }, reason: '' });
+  expect(ended).toMatchObject({ ok: true, value: { tasks: 1, delegations: 3_000 } });
+  const { rows } = await sql<{ xmin: string }>`select distinct xmin::text from delegations
+    where agent_chain @> array[${first}]::text[] and revoked_at is not null`.execute(database.db);
+  expect(rows).toHaveLength(1);
+});
