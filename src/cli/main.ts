@@ -186,13 +186,17 @@ tokens
   .description('make a token and print it, this once')
   .argument('<name>', 'what it is for, as people will read it')
   .requiredOption('--scope <scope>', `what it may do, may be repeated: ${API_TOKEN_SCOPES.join(', ')}`, collect)
+  .option('--for <person>', 'who answers for it, by name or id; needed with agents:write and tasks:write')
   .option('--days <number>', 'how long it works', days, 90)
   .option('--data-dir <folder>', 'data directory of a stopped server (default: .countersign)')
   .option('--config <file>', 'configuration')
   .option('--json', 'print JSON')
   .addHelpText(
     'after',
-    example('countersign tokens make "Entra ID" --scope scim --days 180 --config countersign.yaml > scim.token'),
+    example(
+      'countersign tokens make "Entra ID" --scope scim --days 180 --config countersign.yaml > scim.token',
+      'countersign tokens make "Pipeline" --scope agents:write --for "Grace Hopper" --config countersign.yaml > agents.token',
+    ),
   )
   .action(async (name: string, options) => (await import('./tokens.ts')).tokensMake(name, options));
 tokens

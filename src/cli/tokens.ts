@@ -1,24 +1,34 @@
-import { BY_SERVER } from '../model/acting.ts';
-import { API_TOKEN_SCOPES, isApiTokenScope } from '../model/api_token.ts';
+import { type Acting, BY_SERVER } from '../model/acting.ts';
+import { API_TOKEN_SCOPES, type ApiTokenScope, isApiTokenScope } from '../model/api_token.ts';
 import { listApiTokens, makeApiToken, revokeApiToken } from '../people/api_tokens.ts';
 import type { Store } from '../store/store.ts';
 import { CommandError } from './command_error.ts';
 import { type KeysOptions, openKeyPlace } from './open_keys.ts';
 
 const DAY_SECONDS = 86_400;
+/** Nobody approves alone what they proposed, also not by a machine of theirs: somebody answers for it. */
+const PROPOSING: ReadonlySet<ApiTokenScope> = new Set(['agents:write', 'tasks:write']);
 
 /** Makes a token for a machine, and prints it, this once: `countersign tokens make NAME --scope scim`. */
 export async function tokensMake(
   name: string,
-  options: KeysOptions & { readonly scope: readonly string[]; readonly days: number },
+  options: KeysOptions & { readonly scope: readonly string[]; readonly days: number; readonly for?: string },
 ): Promise<void> {
   const scopes = options.scope.filter(isApiTokenScope);
   const wrong = options.scope.find((scope) => !isApiTokenScope(scope));
   if (wrong !== undefined) {
     throw new CommandError(`There is no scope "${wrong}". There are: ${API_TOKEN_SCOPES.join(', ')}.`);
   }
+  const proposing = scopes.find((scope) => PROPOSING.has(scope));
+  if (proposing !== undefined && options.for === undefined) {
+    throw new CommandError(
+      `A token with ${proposing} proposes what people approve. Say who answers for it: --for "their name", or prs_… They cannot ` +
+        'approve what it proposes, and it ends when they are disabled.',
+    );
+  }
   await withStore(options, async (store) => {
-    const made = await makeApiToken(store, { name, scopes, seconds: options.days * DAY_SECONDS, by: BY_SERVER });
+    const by = options.for === undefined ? BY_SERVER : await answering(store, options.for);
+    const made = await makeApiToken(store, { name, scopes, seconds: options.days * DAY_SECONDS, by });
     if (!made.ok) throw new CommandError(made.refusal.message);
     const { id, token, expiresAt } = made.value;
     if (options.json) {
@@ -68,6 +78,21 @@ export async function tokensRevoke(id: string, options: KeysOptions): Promise<vo
       options.json ? `${JSON.stringify({ id, state: 'revoked' })}\n` : `${id} is refused from now on.\n`,
     );
   });
+}
+
+/** The one active person of this id or, exactly, this name. */
+async function answering(store: Store, text: string): Promise<Acting> {
+  const found = await store.db
+    .selectFrom('people')
+    .select(['id', 'display_name'])
+    .where('state', '=', 'active')
+    .where((or) => or.or([or('id', '=', text), or('display_name', '=', text), or('user_name', '=', text)]))
+    .limit(2)
+    .execute();
+  const [person, another] = found;
+  if (person === undefined) throw new CommandError(`There is no active person "${text}". See the page People.`);
+  if (another !== undefined) throw new CommandError(`Several people are called "${text}". Name the id instead: prs_…`);
+  return { kind: 'person', id: person.id };
 }
 
 async function withStore(options: KeysOptions, work: (store: Store) => Promise<void>): Promise<void> {
