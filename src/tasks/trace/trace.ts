@@ -9,7 +9,7 @@ export interface TaskTrace {
   /** The tree of hops: each names the one above it, the first of a task comes first. */
   readonly delegations: readonly TracedDelegation[];
   readonly events: readonly TracedEvent[];
-  /** Names of the people, agents and tool servers that the events refer to by id, as they are now. */
+  /** Names of the people, agents, API tokens and tool servers that the events refer to by id, as they are now. */
   readonly names: Readonly<Record<string, string>>;
   /** Where the next page begins; null at the end. */
   readonly next: number | null;
