@@ -10,15 +10,17 @@ import { argumentNames, toolDescription, toolTitle } from '../model/tool_definit
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import type { Action } from '../wire/action_digest.ts';
+import { type BoundConstraint, describeConstraint } from '../wire/constraints.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
-import { loadChain, loadVoter } from './chain.ts';
+import { loadChainAndLineage, loadVoter } from './chain.ts';
 import { describeGates } from './describe_gates.ts';
 import { groupsOf } from './groups.ts';
+import type { Lineage } from './lineage.ts';
 import { openAction } from './sealed_action.ts';
 import type { StepUpRow } from './status.ts';
 
 /** Changes when the page shows something else for the same call; part of what is signed as seen. */
-export const VIEW_TEMPLATE_VERSION = 1;
+export const VIEW_TEMPLATE_VERSION = 2;
 
 /**
  * Everything the page shows of a step-up to this person, read in one snapshot. The arguments come from the canonical
@@ -33,7 +35,7 @@ export async function viewStepUp(
     const voter = await loadVoter(tx, input.personId);
     const hidden = refused(refusal('not_found', 'There is no such request, or you have no part in it.'));
     if (row === undefined || voter === undefined || row.state === 'registered') return hidden;
-    const chain = await loadChain(tx, row);
+    const { chain, lineage } = await loadChainAndLineage(tx, row);
     const requirements = row.requirements as unknown as Requirements;
     const mayVote = requirements.gates.some((gate) => mayVoteFor(gate, voter, chain, store.rules.singleOperator));
     const isParty = voter.id === chain.requesterId || chain.accountableIds.includes(voter.id) || voter.isAdministrator;
@@ -46,6 +48,7 @@ export async function viewStepUp(
     const action = openAction(store, row);
     const base = {
       ...names,
+      ...(await loadHops(tx, row, lineage)),
       ...describeAction(action),
       id: row.id,
       revision: row.revision,
@@ -72,7 +75,7 @@ type Base = Omit<StepUpView, 'viewDigest' | 'viewer'>;
 
 /** Over what an approver reads before deciding, not over what changes with decisions and time. */
 function digestOfView(view: Base): string {
-  const { requester, agent, task, toolServer, tool, method, inputResponses, facts } = view;
+  const { requester, agent, chain, conditions, task, toolServer, tool, method, inputResponses, facts } = view;
   const shown = {
     template_version: VIEW_TEMPLATE_VERSION,
     id: view.id,
@@ -80,6 +83,8 @@ function digestOfView(view: Base): string {
     binding_digest: view.bindingDigest,
     requester,
     agent,
+    chain,
+    conditions,
     task: { id: task.id, purpose: task.purpose, purpose_by: task.purposeBy, expires_at: task.expiresAt.toISOString() },
     tool_server: toolServer,
     tool,
@@ -102,6 +107,29 @@ function describeAction(action: Action | null) {
     arguments: action?.arguments ?? null,
     inputResponses: action?.input_responses ?? null,
     facts: action?.facts ?? {},
+  };
+}
+
+/** Who handed the work on, and what they demand of the arguments of this tool. */
+async function loadHops(tx: Store['db'], row: StepUpRow, { agent_ids }: Lineage) {
+  const agents = await tx
+    .selectFrom('agents')
+    .innerJoin('people', 'people.id', 'agents.owner_id')
+    .select(['agents.id', 'agents.name', 'people.display_name'])
+    .where('agents.id', 'in', [...agent_ids])
+    .execute();
+  const { constraints } = await tx
+    .selectFrom('delegations')
+    .select('constraints')
+    .where('id', '=', row.delegation_id)
+    .executeTakeFirstOrThrow();
+  const known = new Map(agents.map((agent) => [agent.id, { agent: agent.name, owner: agent.display_name }]));
+  const demanded = ((constraints ?? []) as unknown as readonly BoundConstraint[]).filter(
+    (one) => one.tool_server_id === row.tool_server_id && one.tool === row.tool_name,
+  );
+  return {
+    chain: agent_ids.map((id) => known.get(id)!),
+    conditions: demanded.map((one) => `${one.argument} is ${describeConstraint(one)}`),
   };
 }
 

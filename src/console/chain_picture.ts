@@ -11,6 +11,8 @@ export interface Link {
 }
 
 const BOX = { width: 190, height: 62, gap: 74 } as const;
+/** More than fit beside each other in letters that can be read are drawn below each other everywhere. */
+const LINKS_ACROSS_MAX = 4;
 const DOWN = { width: 300, gap: 40 } as const;
 
 /** On whose behalf a call is made and through what, as a picture: across on wide screens, down on a phone. */
@@ -18,7 +20,8 @@ export function chainPicture(links: readonly Link[]): Html {
   const words = links
     .map((link, index) => `${link.role} ${markedLine(link.name)}${index < links.length - 1 ? ` ${link.verb}` : ''}`)
     .join(' ');
-  return html`<figure class="chain">${across(links, words)}${down(links, words)}</figure>`;
+  const isLong = links.length > LINKS_ACROSS_MAX;
+  return html`<figure class="${isLong ? 'chain long' : 'chain'}">${!isLong && across(links, words)}${down(links, words)}</figure>`;
 }
 
 function across(links: readonly Link[], words: string): Html {

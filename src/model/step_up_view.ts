@@ -30,6 +30,10 @@ export interface StepUpView {
   readonly viewDigest: string;
   readonly requester: { readonly id: string; readonly name: string };
   readonly agent: { readonly id: string; readonly name: string; readonly owner: string; readonly clientId: string };
+  /** Everybody who handed the work on, the first agent first, the one that calls last. */
+  readonly chain: readonly { readonly agent: string; readonly owner: string }[];
+  /** In words, what those who handed it on demand of the arguments of this tool. */
+  readonly conditions: readonly string[];
   readonly task: {
     readonly id: string;
     readonly purpose: string;

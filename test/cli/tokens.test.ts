@@ -122,3 +122,11 @@ test.each([
   expect(ended.errors).toContain(words);
   expect(ended.errors).toContain('client_secret_file');
 });
+
+test('a token that proposes names who answers for it, and is refused without', async () => {
+  const alone = await tokens('make', 'Pipeline', '--scope', 'agents:write');
+  expect(isPlainFailure(alone)).toBe(true);
+  expect(alone.errors).toContain('Say who answers for it');
+  const nobody = await tokens('make', 'Pipeline', '--scope', 'agents:write', '--for', 'Nobody');
+  expect(nobody.errors).toContain('There is no active person "Nobody"');
+});

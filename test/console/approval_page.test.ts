@@ -42,6 +42,23 @@ describe('the approval page', () => {
     expect(textOf(page)).toContain('Tidy up the notes');
   });
 
+  test('names everybody who handed the work on, and what they demand', () => {
+    const page = render({
+      chain: [
+        { agent: 'Support agent', owner: 'Ben' },
+        { agent: 'Billing agent', owner: 'Cy' },
+        { agent: 'Notes agent', owner: 'Ada' },
+      ],
+      conditions: ['/amount is at most 250.00'],
+    });
+    expect(page).toMatch(
+      /aria-label="Person Ada asked Agent Support agent hands on to Agent Billing agent hands on to Agent Notes agent calls/,
+    );
+    expect(textOf(page)).toContain('Support agent, owned by Ben, then Billing agent, owned by Cy');
+    expect(textOf(page)).toContain('/amount is at most 250.00');
+    expect(render()).not.toContain('Handed on by');
+  });
+
   test('puts the consequence on the button', () => {
     expect(render()).toContain('>Approve once</button>');
     expect(render({ grantUses: 3 })).toContain('>Approve up to 3 times</button>');

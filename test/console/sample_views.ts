@@ -15,6 +15,8 @@ export function sampleStepUp(changes: Partial<StepUpView> = {}): StepUpView {
     viewDigest: DIGEST,
     requester: { id: 'prs_ada', name: 'Ada' },
     agent: { id: 'agt_notes', name: 'Notes agent', owner: 'Ada', clientId: 'https://notes.example/client.json' },
+    chain: [{ agent: 'Notes agent', owner: 'Ada' }],
+    conditions: [],
     task: {
       id: 'tsk_abcdefghijklmnopqrstuvwxyz',
       purpose: 'Tidy up the notes',

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { viewStepUp } from '../../src/approvals/view.ts';
 import { newId } from '../../src/kernel/ids.ts';
 import type { SignedIn } from '../../src/model/person.ts';
 import type { AskedResource } from '../../src/tasks/delegate.ts';
@@ -58,6 +59,22 @@ describe('an approval', () => {
     expect(await scenario.decide(id, scenario.requester, 'approve')).toMatchObject({ ok: true });
     expect(await scenario.redeem('write_file', write)).toMatchObject({ ok: true });
     expect(await scenario.redeem('write_file', write)).toMatchObject({ ok: false });
+  });
+
+  test('shows the approver who handed it on, and changes what is signed as seen with it', async () => {
+    const second = await addPeer(scenario.store, 1);
+    const constraints = [{ tool: 'write_file', argument: '/path', must: { be: 'one_of', values: ['a'] } }] as const;
+    await actAt(await handTo(root, first, second, { constraints: [...constraints] as never }));
+    const stepUpId = await scenario.ask('write_file', write);
+    const view = await viewStepUp(scenario.store, { stepUpId, personId: scenario.requester.person.id });
+    if (!view.ok) throw new Error(view.refusal.message);
+    expect(view.value.chain).toHaveLength(2);
+    expect(view.value.chain[0]).toEqual({ agent: 'Notes agent', owner: 'Ada' });
+    expect(view.value.chain[1]!.agent).toBe(view.value.agent.name);
+    expect(view.value.conditions).toEqual(['/path is one of "a"']);
+    await database.db.updateTable('agents').set({ name: 'Renamed' }).where('id', '=', first.id).execute();
+    const after = await viewStepUp(scenario.store, { stepUpId, personId: scenario.requester.person.id });
+    expect(after.ok && after.value.viewDigest).not.toBe(view.value.viewDigest);
   });
 
   test('survives that the agent renews its token', async () => {

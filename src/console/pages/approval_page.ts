@@ -70,7 +70,11 @@ function renderChain(view: StepUpView): Html {
   return html`<section aria-labelledby="who"><h2 id="who">Who asks, and for whom</h2>
 ${chainPicture([
   { role: 'Person', name: view.requester.name, verb: 'asked' },
-  { role: 'Agent', name: view.agent.name, verb: 'calls' },
+  ...view.chain.map(({ agent }, index) => ({
+    role: 'Agent',
+    name: agent,
+    verb: index === view.chain.length - 1 ? 'calls' : 'hands on to',
+  })),
   { role: 'Tool server', name: view.toolServer.name, verb: 'runs' },
   { role: riskWords(view.tool.risk), name: view.tool.name, verb: '' },
 ])}
@@ -79,6 +83,8 @@ ${chainPicture([
 <dt>Task</dt><dd>${markedHtml(view.task.purpose)} <span class="muted">(${view.task.purposeBy === 'agent' ? 'in the agent’s own words, not checked' : 'in the requester’s words'})</span></dd>
 <dt>Since, until</dt><dd>${time(view.task.startedAt)} to ${time(view.task.expiresAt)}</dd>
 <dt>Agent</dt><dd>${markedHtml(view.agent.name)}, owned by ${markedHtml(view.agent.owner)}</dd>
+${view.chain.length > 1 && html`<dt>Handed on by</dt><dd>${view.chain.slice(0, -1).map(({ agent, owner }, index) => html`${index > 0 && ', then '}${markedHtml(agent)}, owned by ${markedHtml(owner)}`)}</dd>`}
+${view.conditions.length > 0 && html`<dt>Only where</dt><dd>${view.conditions.map((condition, index) => html`${index > 0 && '; '}<code>${markedHtml(condition)}</code>`)}</dd>`}
 <dt>Through</dt><dd>${markedHtml(view.toolServer.name)} <span class="muted">at</span> <code>${markedHtml(view.toolServer.resource)}</code></dd>
 <dt>Which runs</dt><dd><code>${markedHtml(runs)}</code></dd>
 <dt>Asked at</dt><dd>${time(view.createdAt)}</dd>
