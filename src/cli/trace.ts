@@ -12,16 +12,17 @@ interface TraceOptions extends ApiOptions {
 /** A trace of more pages is read by REST. */
 const PAGES_MAX = 100;
 
-const named = z.object({ id: z.string(), name: z.string() });
+// Loose: what is printed as JSON is what the server said.
+const named = z.looseObject({ id: z.string(), name: z.string() });
 const ids = z.record(z.string(), z.union([z.string(), z.number(), z.null()]));
-const page = z.object({
+const page = z.looseObject({
   task_id: z.string(),
   requester: named,
   tasks: z.array(
-    z.object({ task_id: z.string(), parent_id: z.string().nullable(), purpose: z.string(), state: z.string() }),
+    z.looseObject({ task_id: z.string(), parent_id: z.string().nullable(), purpose: z.string(), state: z.string() }),
   ),
   delegations: z.array(
-    z.object({
+    z.looseObject({
       delegation_id: z.string(),
       task_id: z.string(),
       parent_id: z.string().nullable(),
@@ -30,7 +31,7 @@ const page = z.object({
       revoked_at: z.string().nullable(),
     }),
   ),
-  events: z.array(z.object({ position: z.number().nullable(), at: z.string(), what: z.string(), ids })),
+  events: z.array(z.looseObject({ position: z.number().nullable(), at: z.string(), what: z.string(), ids })),
   names: z.record(z.string(), z.string()),
   next: z.number().nullable(),
 });
