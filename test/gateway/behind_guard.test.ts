@@ -64,11 +64,11 @@ test('an error of the program is a failure, and its code and data reach the call
 
 test('an explicit cancel passes both and reaches the program', async () => {
   const slow = server.call('slow', { milliseconds: 20_000 }, { id: 77 });
-  await new Promise((resolve) => setTimeout(resolve, 800));
+  const counter = async () => JSON.parse((await answer(await server.call('counter', {}))).result.content[0].text);
+  await until(async () => (await counter()).slow === 1);
   const cancelled = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 77 } };
   expect((await server.post(JSON.stringify(cancelled))).status).toBe(202);
   await slow;
-  const counter = async () => JSON.parse((await answer(await server.call('counter', {}))).result.content[0].text);
   await until(async () => (await counter()).cancelled.length === 1);
 });
 
