@@ -1,7 +1,6 @@
 import { ScriptedPerson, textOf } from '../../../examples/demo/scripted_person.ts';
 import { createServiceAgent, generateAgentKey, type ServiceAgent } from '../../../src/agent/index.ts';
 import { newId } from '../../../src/kernel/ids.ts';
-import { BY_SERVER } from '../../../src/model/acting.ts';
 import { makeApiToken } from '../../../src/people/api_tokens.ts';
 import { loadPolicySet } from '../../../src/policy/policy_set.ts';
 import { readPolicyFolder } from '../../../src/policy/read_folder.ts';
@@ -38,7 +37,7 @@ export interface Organisation {
   readonly world: World;
   /** Who approves: an administrator who answers for no agent. */
   readonly olga: Colleague;
-  /** Stands in for every owner. */
+  /** Stands in for every owner, and answers for the pipeline. */
   readonly deputyId: string;
   readonly policyVersion: string;
   readonly apiToken: string;
@@ -54,13 +53,15 @@ export async function startOrganisation(): Promise<Organisation> {
   const closing = [() => world.close()];
   try {
     const scopes = ['agents:read', 'agents:write', 'tasks:read', 'tasks:write'] as const;
-    const made = await makeApiToken(world.store, { name: 'pipeline', scopes, seconds: 3600, by: BY_SERVER });
+    const deputyId = await insertPerson(world, 'Dora', false);
+    const by = { kind: 'person', id: deputyId } as const;
+    const made = await makeApiToken(world.store, { name: 'pipeline', scopes, seconds: 3600, by });
     if (!made.ok) throw new Error(made.refusal.message);
     const { token } = made.value;
     return {
       world,
       olga: { id: world.operatorId, name: 'Olga', pages: world.operator },
-      deputyId: await insertPerson(world, 'Dora', false),
+      deputyId,
       policyVersion: await policyVersion(),
       apiToken: token,
       closing,
