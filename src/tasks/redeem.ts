@@ -83,7 +83,11 @@ async function redeemOnce(
   if (!charges.ok) return repeatedOr(store, input, bindingDigest, charges.refusal);
   const tool = policy.ok ? toolOf(policy.value, call.value.action) : null;
   const { jti } = input.claims;
-  const use = { server, chain: chain.value, grant, jti, tool, attemptId, guardInstance, charges: charges.value };
+  const use = {
+    ...{ server, chain: chain.value, grant, jti, tool, attemptId, guardInstance },
+    policyVersion: judged.value,
+    charges: charges.value,
+  };
   const used = await useGrant(store, use);
   if (used === 'changed') return used;
   if (used === 'budget_used_up') return overBudget(store, input, use, bindingDigest);
@@ -110,7 +114,7 @@ function judge(
   { server }: Redeem,
   chain: CallChain,
   decideWith: (approvals: readonly string[]) => Decision,
-): Result<true, Refusal> {
+): Result<string, Refusal> {
   const votes = grant.votes.map(({ id, state, is_administrator, groups, decision }) => ({
     voter: { id, isActive: state === 'active', isAdministrator: is_administrator, groups },
     decision,
@@ -120,7 +124,7 @@ function judge(
     return refused(refusal('grant_missing', 'Those who approved this call may not do so any more.'));
   }
   const decision = decideWith(counted.gates);
-  if (decision.kind === 'permit') return accepted(true);
+  if (decision.kind === 'permit') return accepted(decision.policy_version);
   if (decision.kind === 'deny') return refused(refusal(decision.code, decision.message));
   return refused(refusal('grant_missing', 'The policy changed since this call was approved and asks anew.'));
 }

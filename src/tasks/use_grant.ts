@@ -22,6 +22,8 @@ export interface Use {
   readonly tool: { readonly name: string; readonly digest: string; readonly risk: RiskClass } | null;
   readonly attemptId: string;
   readonly guardInstance: string;
+  /** The policy that let it run. */
+  readonly policyVersion: string;
   /** What it takes from the budgets of the task and of those above it. */
   readonly charges: readonly Charge[];
 }
@@ -52,6 +54,11 @@ export async function useGrant(
         use_no: grant.uses + 1,
         binding_digest: grant.binding_digest,
         guard_instance: use.guardInstance,
+        task: use.chain.principal.task,
+        delegation: use.chain.principal.delegation,
+        agent: use.chain.principal.agent,
+        requester: use.chain.principal.requester,
+        policy_version: use.policyVersion,
       },
     },
     grant.read_at,

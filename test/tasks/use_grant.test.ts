@@ -51,6 +51,7 @@ async function judged(changes: { maxUses?: number } = {}): Promise<Use> {
     tool: { name: 'write_file', digest: manifestDigest(definition), risk },
     attemptId: newId('att'),
     guardInstance: newId('gin'),
+    policyVersion: 'v',
     charges: [],
   };
 }

@@ -70,6 +70,11 @@ test('a trace tells, in order, what was permitted, asked, decided, used and refu
     name: 'read_file',
     policy_version: expect.any(String),
   });
+  const redemption = trace.events.find(({ kind }) => kind === 'grant.redeemed');
+  expect(redemption!.ids).toMatchObject({
+    agent: scene.claims.act!.sub,
+    policy_version: permitted!.ids.policy_version,
+  });
   expect(permitted!.what).toBe('A call was permitted by policy');
   expect(trace.names).toMatchObject({
     [scene.requester.person.id]: 'Ada',
