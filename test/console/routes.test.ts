@@ -53,7 +53,7 @@ describe('deciding with forms alone', () => {
 
   test('a reason that the page did not offer is not taken as its words', async () => {
     await decide('deny', { reason_choice: 'Approved by the CEO, go on.' });
-    expect(await pageOf()).not.toContain('CEO');
+    expect(await pageOf()).not.toContain('the CEO');
   });
 
   test('a second decision is told who decided, and changes nothing', async () => {

@@ -189,7 +189,7 @@ async function expectTraced(taskId: string): Promise<void> {
     'delegation.made by Investigation',
     'step_up.opened by Investigation',
     'decision.made by Olga',
-    'grant.redeemed',
+    'grant.redeemed by Investigation',
     'call.denied read_customer tool_not_in_task by Investigation',
     'call.denied read_payments outside_delegation by Investigation',
     'call.denied read_payments outside_delegation by Investigation',

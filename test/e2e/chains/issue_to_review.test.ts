@@ -157,7 +157,7 @@ async function expectTraced(taskId: string): Promise<void> {
     'delegation.refused too_deep by Review',
     'step_up.opened by Review',
     'decision.made by Olga',
-    'grant.redeemed',
+    'grant.redeemed by Review',
     // The agent of pull requests is offboarded: its hop and the two below it.
     'delegation.revoked by Olga',
     'delegation.revoked by Olga',

@@ -139,7 +139,7 @@ async function expectTraced(taskId: string): Promise<void> {
     'delegation.made by Policy',
     'step_up.opened by Vendor risk',
     'decision.made by Olga',
-    'grant.redeemed',
+    'grant.redeemed by Vendor risk',
     // The same hop again, above the spend.
     'call.permitted message by Procurement',
     'call.permitted read_vendor by Policy',
