@@ -51,11 +51,11 @@ it('one guard waits for a bounded number of decisions; places are free again whe
     const answer = await wait(0);
     return answer.status === 429 && (await answer.json()).error === 'rate_limited';
   };
-  await expect.poll(refusedWhileFull, { timeout: 10_000 }).toBe(true);
+  await expect.poll(refusedWhileFull, { timeout: 20_000 }).toBe(true);
   leaving.abort();
   await Promise.all(waiting);
-  await expect.poll(async () => (await wait(0)).status, { timeout: 10_000 }).toBe(200);
-}, 40_000);
+  await expect.poll(async () => (await wait(0)).status, { timeout: 20_000 }).toBe(200);
+}, 60_000);
 
 it('a wait lasts as long as it was asked to, or until the decision', async () => {
   const stepUpId = await scene.ask('write_file', { path: 'b.md', content: 'x' });
