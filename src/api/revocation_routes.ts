@@ -1,20 +1,20 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
-import { findServiceAgentByClient } from '../agents/registry.ts';
 import type { JsonObject } from '../kernel/json.ts';
-import { accepted, type Result, refused } from '../kernel/result.ts';
+import { accepted, type Result } from '../kernel/result.ts';
 import type { Acting } from '../model/acting.ts';
 import type { ApiTokenScope } from '../model/api_token.ts';
 import type { Store } from '../store/store.ts';
 import { disablePerson } from '../tasks/revoke/disable_person.ts';
 import { revokeDelegation } from '../tasks/revoke/revoke_delegation.ts';
 import { revokeGrant } from '../tasks/revoke/revoke_grant.ts';
-import { type Refusal, refusal } from '../wire/refusals.ts';
+import type { Refusal } from '../wire/refusals.ts';
 import { authenticateApiToken } from './api_token_auth.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
-import { TASK_API_PATH, TASK_API_SCOPE } from './task_routes.ts';
+import { authenticateAgent } from './task_caller.ts';
+import { TASK_API_PATH } from './task_routes.ts';
 
 interface RevocationApi {
   readonly store: Store;
@@ -72,14 +72,6 @@ async function authenticateActing(
     const token = await authenticateApiToken(ctx, store, scope);
     return token.ok ? accepted({ kind: 'api_token', id: token.value.id }) : token;
   }
-  const audience = `${store.issuer}${TASK_API_PATH}`;
-  const token = await tokens.authenticate(ctx, { audience, scope: TASK_API_SCOPE, isProofRequired: false });
-  if (!token.ok) {
-    ctx.set('WWW-Authenticate', 'Bearer error="invalid_token"');
-    return token;
-  }
-  const agent = await findServiceAgentByClient(store, String(token.value.client_id));
-  return agent?.state === 'active'
-    ? accepted({ kind: 'agent', id: agent.id })
-    : refused(refusal('agent_inactive', 'The agent is not active.'));
+  const agent = await authenticateAgent(ctx, { store, tokens });
+  return agent.ok ? accepted({ kind: 'agent', id: agent.value.id }) : agent;
 }

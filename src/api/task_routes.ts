@@ -22,12 +22,11 @@ import {
   authenticateCaller,
   type CallingAgent,
   TASK_API_PATH,
-  TASK_API_SCOPE,
   type TaskCaller,
 } from './task_caller.ts';
 import { taskJson } from './task_json.ts';
 
-export { TASK_API_PATH, TASK_API_SCOPE };
+export { TASK_API_PATH };
 
 /** The tool server of tools that are plain names. */
 const resource = z.string().max(2048).optional();

@@ -1,8 +1,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
-import { findServiceAgentByClient } from '../agents/registry.ts';
 import type { JsonObject } from '../kernel/json.ts';
-import { accepted, type Result, refused } from '../kernel/result.ts';
+import { accepted, type Result } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
 import { readTrace, type TraceReader } from '../tasks/trace/read_trace.ts';
 import type { TaskTrace } from '../tasks/trace/trace.ts';
@@ -10,7 +9,8 @@ import { type Refusal, refusal } from '../wire/refusals.ts';
 import { authenticateApiToken } from './api_token_auth.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal } from './http.ts';
-import { TASK_API_PATH, TASK_API_SCOPE } from './task_routes.ts';
+import { authenticateAgent } from './task_caller.ts';
+import { TASK_API_PATH } from './task_routes.ts';
 
 /**
  * `GET /api/v1/tasks/{id}/trace?after=…`: for a machine that administers (API token with `tasks:read`), and for an agent of
@@ -38,16 +38,8 @@ async function readerOf(
     const token = await authenticateApiToken(ctx, store, 'tasks:read');
     return token.ok ? accepted({ kind: 'api_token' }) : token;
   }
-  const audience = `${store.issuer}${TASK_API_PATH}`;
-  const token = await tokens.authenticate(ctx, { audience, scope: TASK_API_SCOPE, isProofRequired: false });
-  if (!token.ok) {
-    ctx.set('WWW-Authenticate', 'Bearer error="invalid_token"');
-    return token;
-  }
-  const agent = await findServiceAgentByClient(store, String(token.value.client_id));
-  return agent?.state === 'active'
-    ? accepted({ kind: 'agent', id: agent.id })
-    : refused(refusal('agent_inactive', 'The agent is not active.'));
+  const agent = await authenticateAgent(ctx, { store, tokens });
+  return agent.ok ? accepted({ kind: 'agent', id: agent.value.id }) : agent;
 }
 
 function readAfter(value: string | string[] | undefined): number | undefined {

@@ -295,3 +295,20 @@ describe('a template', () => {
     await started(post('/tasks', { template: 'yearly' }));
   });
 });
+
+test('an agent whose end has passed reads no trace and takes nothing back', async () => {
+  const authorization = `Bearer ${await other.apiToken()}`;
+  const { id } = other.agent;
+  await world.store.db
+    .updateTable('agents')
+    .set({ ends_at: new Date(Date.now() - 1000) })
+    .where('id', '=', id)
+    .execute();
+  for (const [method, path] of [
+    ['GET', '/tasks/tsk_any/trace'],
+    ['DELETE', '/delegations/dlg_any'],
+  ] as const) {
+    const answer = await fetch(`${world.issuer}/api/v1${path}`, { method, headers: { authorization } });
+    expect(await answer.json()).toMatchObject({ error: 'agent_inactive', error_description: 'The agent has ended.' });
+  }
+});
