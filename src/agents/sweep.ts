@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
 import type { Result } from '../kernel/result.ts';
+import { type Sweep, startSweep } from '../kernel/sweep.ts';
 import { actingIds, BY_SERVER } from '../model/acting.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
@@ -100,24 +101,10 @@ async function ended(store: Store) {
 }
 
 /** Sweeps until stopped. Ends hold without it, since every reader compares the time; deadlines for keys are at most a sweep late. */
-export function startAgentSweep(store: Store, endings: AgentEndings): { stop(): Promise<void> } {
-  let isStopped = false;
-  let running: Promise<unknown> = Promise.resolve();
-  const sweep = async () => {
-    if (isStopped) return;
-    await sweepAgents(store, endings).catch((error: unknown) =>
-      store.log.error({ err: error }, 'keeping the deadlines of agents failed; the sweep goes on'),
-    );
-  };
-  const timer = setInterval(() => {
-    running = running.then(sweep);
-  }, AGENT_SWEEP_MS);
-  timer.unref();
-  return {
-    async stop() {
-      isStopped = true;
-      clearInterval(timer);
-      await running;
-    },
-  };
+export function startAgentSweep(store: Store, endings: AgentEndings): Sweep {
+  return startSweep(
+    AGENT_SWEEP_MS,
+    () => sweepAgents(store, endings),
+    (error) => store.log.error({ err: error }, 'keeping the deadlines of agents failed; the sweep goes on'),
+  );
 }

@@ -1,7 +1,7 @@
 import type Router from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
-import { accepted, type Result, refused } from '../kernel/result.ts';
+import { type Result, refused } from '../kernel/result.ts';
 import type { Store } from '../store/store.ts';
 import { resolveAsked } from '../tasks/asked.ts';
 import { describeTask } from '../tasks/describe.ts';
@@ -11,10 +11,9 @@ import { recordRefusedTask } from '../tasks/record_refused.ts';
 import { startTask } from '../tasks/start.ts';
 import { startSubTask } from '../tasks/sub_task.ts';
 import { startFromTemplate } from '../tasks/templates/start.ts';
-import { readIdempotencyKey } from '../wire/idempotency_key.ts';
 import { type Refusal, refusal } from '../wire/refusals.ts';
+import { readRepeat } from '../wire/repeated_request.ts';
 import { taskMembers } from '../wire/task_request.ts';
-import { readTraceparent } from '../wire/trace_context.ts';
 import type { TokenVerifier } from './bearer.ts';
 import { answer, answerRefusal, readJson } from './http.ts';
 import {
@@ -77,7 +76,7 @@ const start: Start = async (ctx, agent, { store, purposeCodes }) => {
   const request = await readJson(ctx, startSchema);
   if (!request.ok) return request;
   const { template, ...asked } = request.value;
-  const repeat = readRepeat(ctx);
+  const repeat = readRepeat(ctx.req.headers);
   if (!repeat.ok) return repeat;
   if (template !== undefined) {
     if (Object.keys(asked).some((member) => member !== 'seconds')) {
@@ -112,7 +111,7 @@ const start: Start = async (ctx, agent, { store, purposeCodes }) => {
 const startBelow: Start = async (ctx, agent, { store }) => {
   const request = await readJson(ctx, subTaskSchema);
   if (!request.ok) return request;
-  const repeat = readRepeat(ctx);
+  const repeat = readRepeat(ctx.req.headers);
   if (!repeat.ok) return repeat;
   const resolved = await resolveAsked(store, request.value);
   if (!resolved.ok) return resolved;
@@ -153,20 +152,4 @@ async function end(ctx: RouteContext, api: TaskApi): Promise<void> {
 
 function endedBy(caller: TaskCaller): EndedBy {
   return caller.kind === 'agent' ? { agentId: caller.id } : caller;
-}
-
-interface Repeat {
-  readonly idempotencyKey?: string;
-  readonly traceparent?: string;
-}
-
-/** What comes beside the body of a request that starts a task. */
-function readRepeat(ctx: Context): Result<Repeat, Refusal> {
-  const key = readIdempotencyKey(ctx.req.headers['idempotency-key']);
-  if (!key.ok) return key;
-  const traceparent = readTraceparent(ctx.req.headers.traceparent);
-  return accepted({
-    ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
-    ...(traceparent === undefined ? {} : { traceparent }),
-  });
 }

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import { append } from '../events/append.ts';
+import { type Sweep, startSweep } from '../kernel/sweep.ts';
 import type { AfterCommit, Store, Tx } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
 import { EXPIRY_BATCH_MAX, EXPIRY_SWEEP_MS } from './limits.ts';
@@ -58,26 +59,10 @@ async function recordExpiry(store: Store, tx: Tx, afterCommit: AfterCommit, step
 }
 
 /** Sweeps until stopped. Deadlines hold without it (every reader checks the time); it tells those who wait. */
-export function startExpiry(store: Store): { stop(): Promise<void> } {
-  let isStopped = false;
-  let running: Promise<unknown> = Promise.resolve();
-  const sweep = async () => {
-    if (isStopped) return;
-    try {
-      await expireDue(store);
-    } catch (error) {
-      store.log.error({ err: error }, 'expiring step-ups failed; deadlines still hold, the sweep goes on');
-    }
-  };
-  const timer = setInterval(() => {
-    running = running.then(sweep);
-  }, EXPIRY_SWEEP_MS);
-  timer.unref();
-  return {
-    async stop() {
-      isStopped = true;
-      clearInterval(timer);
-      await running;
-    },
-  };
+export function startExpiry(store: Store): Sweep {
+  return startSweep(
+    EXPIRY_SWEEP_MS,
+    () => expireDue(store),
+    (error) => store.log.error({ err: error }, 'expiring step-ups failed; deadlines still hold, the sweep goes on'),
+  );
 }

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { enqueueOffboarding } from '../approvals/outbox.ts';
 import { withdrawBelow } from '../approvals/withdraw.ts';
 import { appendAll } from '../events/append_all.ts';
+import { type Sweep, startSweep } from '../kernel/sweep.ts';
 import { actingIds, BY_SERVER } from '../model/acting.ts';
 import type { Store } from '../store/store.ts';
 import { transactRepeatably } from '../store/transact.ts';
@@ -42,25 +43,13 @@ export async function expireTasks(store: Store): Promise<number> {
 }
 
 /** Sweeps until stopped. Ends hold without it: every reader compares the time. */
-export function startTaskExpiry(store: Store): { stop(): Promise<void> } {
-  let isStopped = false;
-  let running: Promise<unknown> = Promise.resolve();
-  const sweep = async () => {
-    try {
-      while (!isStopped && (await expireTasks(store)) === TASK_EXPIRY_BATCH_MAX);
-    } catch (error) {
-      store.log.error({ err: error }, 'marking tasks that ran out failed; their ends still hold, the sweep goes on');
-    }
-  };
-  const timer = setInterval(() => {
-    running = running.then(sweep);
-  }, TASK_EXPIRY_SWEEP_MS);
-  timer.unref();
-  return {
-    async stop() {
-      isStopped = true;
-      clearInterval(timer);
-      await running;
+export function startTaskExpiry(store: Store): Sweep {
+  return startSweep(
+    TASK_EXPIRY_SWEEP_MS,
+    async (isStopped) => {
+      while (!isStopped() && (await expireTasks(store)) === TASK_EXPIRY_BATCH_MAX);
     },
-  };
+    (error) =>
+      store.log.error({ err: error }, 'marking tasks that ran out failed; their ends still hold, the sweep goes on'),
+  );
 }

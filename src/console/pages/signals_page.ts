@@ -1,23 +1,11 @@
 import { type Html, html } from '../../kernel/html.ts';
+import type { StreamOverview } from '../../signals/streams/overview.ts';
 import type { Page } from '../frame.ts';
 import { markedHtml } from '../marked_html.ts';
 import { plural, time } from '../words.ts';
 
-export interface StreamEntry {
-  readonly id: string;
-  readonly receiver: string;
-  readonly method: 'push' | 'poll';
-  readonly endpoint: string | null;
-  readonly status: 'enabled' | 'paused' | 'disabled';
-  readonly waiting: number;
-  readonly dead: number;
-  readonly failingSince: Date | null;
-  readonly lastError: string | null;
-  readonly lastDeliveredAt: Date | null;
-}
-
 /** Whom security events are told to, what waits for them and what was given up; and whose events are acted on here. */
-export function signalsPage(streams: readonly StreamEntry[], transmitters: readonly string[], csrf: string): Page {
+export function signalsPage(streams: readonly StreamOverview[], transmitters: readonly string[], csrf: string): Page {
   const body = html`<h1>Shared signals</h1>
 <h2>Who is told</h2>
 <p>When sessions of people, agents and tasks end, or credentials change, these receivers are told (OpenID Shared Signals).</p>
@@ -36,7 +24,7 @@ ${
   return { title: 'Shared signals', body, section: 'audit' };
 }
 
-function row(stream: StreamEntry, csrf: string): Html {
+function row(stream: StreamOverview, csrf: string): Html {
   const { id, receiver, method, endpoint, status, waiting, dead } = stream;
   return html`<tr><td>${markedHtml(receiver)}<br><code class="muted">${id}</code></td><td>${
     method === 'push' ? html`Pushed to ${markedHtml(endpoint ?? '')}` : html`Polls`

@@ -9,10 +9,9 @@ import { recordRefusedTask } from '../../tasks/record_refused.ts';
 import { startTask } from '../../tasks/start.ts';
 import { startFromTemplate } from '../../tasks/templates/start.ts';
 import { findTemplateOf } from '../../tasks/templates/template.ts';
-import { readIdempotencyKey } from '../../wire/idempotency_key.ts';
 import { type Refusal, refusal } from '../../wire/refusals.ts';
+import { type Repeat, readRepeat } from '../../wire/repeated_request.ts';
 import type { McpTaskStart } from '../../wire/task_request.ts';
-import { readTraceparent } from '../../wire/trace_context.ts';
 import { assertBoundToken } from '../dpop_required.ts';
 import { findLiveTaskById, type KnownToolServer, type LiveTask } from '../live_task.ts';
 
@@ -35,7 +34,7 @@ export async function prepareAskedTask(store: Store, ctx: KoaContextWithOIDC, of
   const agent = await findServiceAgentByClient(store, client.clientId);
   if (agent === undefined) throw new errors.UnauthorizedClient('tasks are started by registered service agents');
   if (agent.state !== 'active') throw new errors.UnauthorizedClient('the agent is not active: ask its owner');
-  const repeat = readRepeat(ctx);
+  const repeat = readRepeat(ctx.req.headers);
   if (!repeat.ok) return refuse(store, agent.id, repeat.refusal);
   const request = await resolve(store, { ...of, agentId: agent.id, ownerId: agent.owner_id, repeat: repeat.value });
   if (!request.ok) return refuse(store, agent.id, request.refusal);
@@ -56,22 +55,6 @@ export async function prepareAskedTask(store: Store, ctx: KoaContextWithOIDC, of
 async function refuse(store: Store, agentId: string, found: Refusal): Promise<never> {
   await recordRefusedTask(store, { agentId }, found);
   throw new errors.InvalidAuthorizationDetails(found.message);
-}
-
-interface Repeat {
-  readonly idempotencyKey?: string;
-  readonly traceparent?: string;
-}
-
-/** An agent that lost the answer asks again under the same key, and gets a token of the same task. */
-function readRepeat(ctx: KoaContextWithOIDC): Result<Repeat, Refusal> {
-  const key = readIdempotencyKey(ctx.req.headers['idempotency-key']);
-  if (!key.ok) return key;
-  const traceparent = readTraceparent(ctx.req.headers.traceparent);
-  return accepted({
-    ...(key.value === undefined ? {} : { idempotencyKey: key.value }),
-    ...(traceparent === undefined ? {} : { traceparent }),
-  });
 }
 
 interface Resolved {
